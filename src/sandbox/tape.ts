@@ -1,0 +1,73 @@
+import type { Timeframe } from '../protocol/streams.ts';
+
+/** Exchanges whose wire protocol the sandbox speaks; each is one file in `venues/`. */
+export const SANDBOX_VENUES = ['binance', 'binanceusdm', 'kraken', 'coinbase', 'kucoin', 'okx'] as const;
+export type SandboxVenue = (typeof SANDBOX_VENUES)[number];
+
+/** Price and absolute size as decimal text; size "0" deletes. */
+export type TapeLevel = readonly [price: string, size: string];
+
+/**
+ * What happens at an exchange, in an exchange's order, free of any wire format. `symbol` is unified (`BTC/USDT`), `ts` is the
+ * exchange's clock in Unix milliseconds. A recorded event carries the frame it came from, so that it can leave byte for byte.
+ */
+export type TapeEvent = Readonly<
+  { symbol: string; ts: number; raw?: string } & (
+    | { kind: 'book'; firstId: number; lastId: number; bids: readonly TapeLevel[]; asks: readonly TapeLevel[] }
+    | { kind: 'top'; id: number; bid: TapeLevel; ask: TapeLevel }
+    | { kind: 'trade'; id: string; price: string; size: string; takerSide: 'buy' | 'sell' }
+    | ({ kind: 'ticker' } & TapeTicker)
+    | ({ kind: 'candle'; timeframe: Timeframe; closed: boolean } & TapeCandle)
+  )
+>;
+export type TapeTicker = Readonly<{
+  last: string;
+  open: string;
+  high: string;
+  low: string;
+  baseVolume: string;
+  quoteVolume: string;
+  bid?: string;
+  bidSize?: string;
+  ask?: string;
+  askSize?: string;
+}>;
+/** `openTs` is the candle's open time. */
+export type TapeCandle = Readonly<{
+  openTs: number;
+  open: string;
+  high: string;
+  low: string;
+  close: string;
+  volume: string;
+  quoteVolume: string;
+  trades: number;
+}>;
+export type TapeMarket = Readonly<{
+  symbol: string;
+  base: string;
+  quote: string;
+  tickSize: string;
+  lotSize: string;
+  minSize: string;
+  minNotional: string;
+}>;
+export type TapeBook = Readonly<{ lastId: number; ts: number; bids: readonly TapeLevel[]; asks: readonly TapeLevel[] }>;
+
+/** One exchange's market data: a recording or a simulation. What the getters answer is always true to the playing position. */
+export interface TapeSource {
+  readonly venue: SandboxVenue;
+  readonly origin: 'recording' | 'simulation';
+  readonly markets: readonly TapeMarket[];
+  /** The venue's clock, Unix milliseconds. */
+  now(): number;
+  /** Starts playing. `sink` is called synchronously, after the source's own state has taken the event in. */
+  start(sink: (event: TapeEvent) => void): void;
+  stop(): void;
+  /** Full depth, best first. Undefined: no book known (yet) for this symbol. */
+  book(symbol: string): TapeBook | undefined;
+  trades(symbol: string, limit: number): readonly Extract<TapeEvent, { kind: 'trade' }>[];
+  ticker(symbol: string): TapeTicker | undefined;
+  /** Oldest first; the last one may still be open. */
+  candles(symbol: string, timeframe: Timeframe, limit: number): readonly TapeCandle[];
+}
