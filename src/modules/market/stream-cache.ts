@@ -16,7 +16,14 @@ export interface StreamView {
   after(since: StreamPosition): readonly PreparedMessage[] | null;
 }
 
-/** Called synchronously, in order. `reset` means: continuity was lost here; what follows is a new snapshot (if there is one). */
+/**
+ * Called synchronously, in order, after the view has taken the change in; a listener that throws harms nobody else.
+ * `onMessage`: the stream's next message, always at `view.position`. An epoch that changes in order comes this way too: as a
+ * `snapshot` of seq 1 in the new epoch, then the `state`.
+ * `onReset`: forget what you know, the truth is now `view`. Called when continuity was lost (`view.state` is not live then) and
+ * again when it is restored; neither stands for a message, so a receiver shows `view.snapshot()` (if there is one) and
+ * `view.state`, both at `view.position`. Not called for the first head: that is what `ready` is for.
+ */
 export type StreamListener = { onMessage(prepared: PreparedMessage): void; onReset(view: StreamView): void };
 
 export interface StreamLease {
