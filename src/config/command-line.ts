@@ -1,0 +1,69 @@
+import { parseArgs } from 'node:util';
+import type { NameProblem } from './foreign-names.ts';
+import { DEFAULT_VENUES, VARIABLES } from './schema.ts';
+import { PlainText, integer, quoted } from './values.ts';
+
+export type RecordCommand = Readonly<{
+  name: 'record';
+  venues: readonly string[];
+  symbols: readonly string[];
+  /** Folder that the recording is written to; made when absent. */
+  dir: string;
+  seconds: number;
+}>;
+export type Command = Readonly<{ name: 'serve'; demo: boolean }> | RecordCommand | Readonly<{ name: 'help' }>;
+export type CommandLine = Readonly<{ ok: true; command: Command }> | Readonly<{ ok: false; problems: NameProblem[] }>;
+
+const DEFAULT_RECORD_SECONDS = '60';
+const RECORD_LIMITS_SECONDS = { min: 1, max: 86_400 };
+const SYMBOLS_LIMIT = 100;
+
+export const USAGE = `Usage:
+  node src/main.ts              serve, with what the environment says (.env.example explains every variable)
+  node src/main.ts --demo       serve market data of the sandbox exchange: a simulation, or a recording with REPLAY_DIR
+  node src/main.ts record       write live market data to disk, for REPLAY_DIR
+      --venues a,b              default ${DEFAULT_VENUES.join(',')}
+      --symbols A/B,C/D         default BTC/USDT,ETH/USDT (where a venue lists them)
+      --dir folder              default ./recordings
+      --seconds n               default ${DEFAULT_RECORD_SECONDS}
+`;
+
+export function parseCommandLine(words: readonly string[]): CommandLine {
+  const first = words[0];
+  if (words.includes('--help') || words.includes('-h')) return { ok: true, command: { name: 'help' } };
+  if (first === 'record') return parseRecord(words.slice(1));
+  const strange = words.filter((word) => word !== '--demo');
+  if (strange.length > 0) return refuse(strange.map((word) => [word, 'is not understood; --help lists what is']));
+  return { ok: true, command: { name: 'serve', demo: words.includes('--demo') } };
+}
+
+function parseRecord(words: readonly string[]): CommandLine {
+  const option = { type: 'string' } as const;
+  let given: { venues?: string; symbols?: string; dir?: string; seconds?: string };
+  try {
+    const options = { venues: option, symbols: option, dir: option, seconds: option };
+    given = parseArgs({ args: [...words], options, strict: true, allowPositionals: false }).values;
+  } catch (error) {
+    return refuse([['record', (error as Error).message]]);
+  }
+  const venues = VARIABLES.VENUES.value.safeParse(given.venues ?? DEFAULT_VENUES.join(','));
+  const seconds = integer(RECORD_LIMITS_SECONDS).safeParse(given.seconds ?? DEFAULT_RECORD_SECONDS);
+  const dir = PlainText.safeParse(given.dir ?? './recordings');
+  const symbols = (given.symbols ?? 'BTC/USDT,ETH/USDT').split(',');
+  const problems: [string, string][] = [];
+  if (!venues.success) problems.push(['--venues', venues.error.issues[0]!.message]);
+  if (!seconds.success) problems.push(['--seconds', seconds.error.issues[0]!.message]);
+  if (!dir.success) problems.push(['--dir', dir.error.issues[0]!.message]);
+  const wrong = symbols.find((symbol) => !/^[^\s\p{C}/]+\/[^\s\p{C}/]+$/u.test(symbol));
+  if (wrong !== undefined) problems.push(['--symbols', `${quoted(wrong)} is not a symbol such as BTC/USDT`]);
+  if (symbols.length > SYMBOLS_LIMIT) problems.push(['--symbols', `names more than ${SYMBOLS_LIMIT} symbols`]);
+  if (!venues.success || !seconds.success || !dir.success || problems.length > 0) return refuse(problems);
+  return {
+    ok: true,
+    command: { name: 'record', venues: venues.data, symbols, dir: dir.data, seconds: seconds.data },
+  };
+}
+
+function refuse(problems: readonly (readonly [string, string])[]): CommandLine {
+  return { ok: false, problems: problems.map(([variable, message]) => ({ variable, message })) };
+}

@@ -1,0 +1,116 @@
+import type { z } from 'zod';
+import {
+  Host,
+  PlainText,
+  Switch,
+  address,
+  choice,
+  decimal,
+  integer,
+  list,
+  originProblem,
+  proxyProblem,
+  quoted,
+} from './values.ts';
+
+export const APP_MODES = ['development', 'staging', 'production'] as const;
+export const MARKET_DATA_SOURCES = ['live', 'recording', 'simulation'] as const;
+export const ROLE_NAMES = ['feed', 'gateway'] as const;
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type AppMode = (typeof APP_MODES)[number];
+export type MarketDataSource = (typeof MARKET_DATA_SOURCES)[number];
+export type RoleName = (typeof ROLE_NAMES)[number];
+
+export type Variable<T> = Readonly<{
+  value: z.ZodType<T, string>;
+  /** As it would stand in the environment; null: no value of its own. */
+  fallback: string | null;
+  /** Its value is never printed. */
+  secret: boolean;
+}>;
+
+function variable<T>(value: z.ZodType<T, string>, fallback: string | null = null): Variable<T> {
+  return { value, fallback, secret: false };
+}
+
+function secret<T>(value: z.ZodType<T, string>): Variable<T> {
+  return { value, fallback: null, secret: true };
+}
+
+const PORT_LIMITS = { min: 0, max: 65_535 };
+const SEED_LIMITS = { min: 0, max: 0xffff_ffff };
+const SPEED_LIMITS = { min: 0, max: 1_000 };
+
+function roleProblem(text: string): string | null {
+  const known = ['all', ...ROLE_NAMES];
+  return known.includes(text) ? null : `${quoted(text)} is not one of ${known.join(', ')}`;
+}
+
+function venueProblem(text: string): string | null {
+  return /^[a-z0-9_]{2,32}$/.test(text) ? null : `${quoted(text)} is not the id of an exchange, such as binance`;
+}
+
+/** Every variable that the process reads. `.env.example` explains each; a test holds the two together. */
+export const VARIABLES = {
+  APP_MODE: variable(choice(APP_MODES), 'development'),
+  ROLES: variable(list<'all' | RoleName>(roleProblem), 'all'),
+  WORKERS: variable(choice(['all']), 'all'),
+  HOST: variable(Host, '127.0.0.1'),
+  PORT: variable(integer(PORT_LIMITS), '3000'),
+  OPS_PORT: variable(integer(PORT_LIMITS), '9464'),
+  CORS_ORIGINS: variable(list<string>(originProblem)),
+  TRUST_PROXY: variable(list<string>(proxyProblem)),
+  RATE_LIMIT_PER_MINUTE: variable(integer({ min: 1, max: 1_000_000 }), '100'),
+  CONNECTIONS_PER_IP: variable(integer({ min: 1, max: 1_000_000 }), '1000'),
+  SHUTDOWN_TIMEOUT_MS: variable(integer({ min: 100, max: 600_000 }), '15000'),
+  LOG_LEVEL: variable(choice(LOG_LEVELS), 'info'),
+  DATABASE_URL: secret(address(['postgres:', 'postgresql:'])),
+  REDIS_URL: secret(address(['redis:', 'rediss:'])),
+  DATA_DIR: variable(PlainText, './data'),
+  MARKET_DATA: variable(choice(MARKET_DATA_SOURCES)),
+  VENUES: variable(list<string>(venueProblem)),
+  REPLAY_DIR: variable(PlainText),
+  REPLAY_SPEED: variable(decimal(SPEED_LIMITS), '1'),
+  REPLAY_LOOP: variable(Switch, 'true'),
+  SANDBOX_SEED: variable(integer(SEED_LIMITS), '1'),
+  SANDBOX_FAULTS: variable(PlainText),
+} as const satisfies Record<string, Variable<unknown>>;
+
+export type VariableName = keyof typeof VARIABLES;
+export const VARIABLE_NAMES = Object.keys(VARIABLES) as VariableName[];
+export type Values = {
+  readonly [N in VariableName]: (typeof VARIABLES)[N] extends Variable<infer T> ? T | undefined : never;
+};
+
+/** What `VENUES` stands for when it is not set and no recording says which venues there are. */
+export const DEFAULT_VENUES: readonly string[] = ['binance', 'kraken', 'coinbase', 'kucoin'];
+
+/** The whole configuration, frozen. Names follow the variables. */
+export type Config = Readonly<{
+  appMode: AppMode;
+  /** Started with `--demo`: a human is watching. */
+  demo: boolean;
+  roles: readonly RoleName[];
+  host: string;
+  port: number;
+  opsPort: number;
+  corsOrigins: readonly string[];
+  /** Addresses and networks whose `X-Forwarded-For` is believed. */
+  trustProxy: readonly string[];
+  rateLimitPerMinute: number;
+  connectionsPerIp: number;
+  shutdownTimeoutMs: number;
+  logLevel: (typeof LOG_LEVELS)[number];
+  databaseUrl: string | null;
+  redisUrl: string | null;
+  dataDir: string;
+  marketData: MarketDataSource;
+  /** Null: whatever the recording holds. */
+  venues: readonly string[] | null;
+  replayDir: string | null;
+  /** 1 is the recorded pace, 0 as fast as possible. */
+  replaySpeed: number;
+  replayLoop: boolean;
+  sandboxSeed: number;
+  sandboxFaults: string | null;
+}>;
