@@ -14,10 +14,11 @@ const FAITHFUL_DIGITS = 15;
  * A value finer than the market's metadata says keeps its extra digits: metadata can be late, data must not be rounded away.
  */
 export function canonicalFromNumber(value: number, decimals: number): string {
-  const fixed = value.toFixed(decimals);
-  if (Number(fixed) === value) return fixed;
+  // The shortest text that gives the same double is the source's text, as long as the source had at most 15 digits.
+  const shortest = String(value);
+  if (shortest.length <= FAITHFUL_DIGITS + 1 && !shortest.includes('e')) return canonicalFromText(shortest, decimals);
   const exact = new Exact(value);
-  return exact.precision() <= FAITHFUL_DIGITS ? canonicalFromText(exact.toFixed(), decimals) : fixed;
+  return exact.precision() <= FAITHFUL_DIGITS ? canonicalFromText(exact.toFixed(), decimals) : value.toFixed(decimals);
 }
 
 /** The same for a decimal that an exchange sent as text (or that JSON.parse turned into a number on the way). */
