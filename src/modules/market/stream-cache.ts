@@ -1,5 +1,12 @@
+import type { Clock } from '../../kernel/clock.ts';
+import type { MarketBus } from '../../platform/bus.ts';
+import type { Log } from '../../platform/log.ts';
+import type { Metrics } from '../../platform/metrics.ts';
 import type { PreparedMessage } from '../../protocol/envelope.ts';
 import type { StreamPosition, StreamState } from '../../protocol/messages.ts';
+import type { CachedStreamSetup } from './cached-stream.ts';
+import { CachedStream } from './cached-stream.ts';
+import type { Retention } from './retained-messages.ts';
 
 /**
  * A gateway's own copy of the streams that its clients use: current state, and the last messages for resume.
@@ -37,4 +44,100 @@ export interface StreamCache {
   /** One lease per listener. The upstream stays open for a linger time after the last release, so that returning clients can resume. */
   lease(stream: string, listener: StreamListener): StreamLease;
   stop(): void;
+}
+
+export type StreamCacheSetup = Readonly<{
+  bus: MarketBus;
+  clock: Clock;
+  retention: Retention;
+  lingerMs: number;
+  metrics: Metrics;
+  log: Log;
+}>;
+
+/** Streams kept for nobody, for clients that may return; past it the one that waits longest is given up early. */
+const LINGERING_LIMIT = 5_000;
+
+export function createStreamCache(setup: StreamCacheSetup): StreamCache {
+  return new LocalStreamCache(setup);
+}
+
+class LocalStreamCache implements StreamCache {
+  readonly #lingerMs: number;
+  readonly #streamSetup: CachedStreamSetup;
+  readonly #streams = new Map<string, CachedStream>();
+  /** Oldest first. */
+  readonly #lingering = new Map<string, NodeJS.Timeout>();
+
+  constructor(setup: StreamCacheSetup) {
+    const { bus, clock, retention, metrics, log } = setup;
+    this.#lingerMs = setup.lingerMs;
+    const lost = metrics.counter('stream_cache_lost_total', 'Streams that lost continuity, by why', ['reason']);
+    const faults = metrics.counter('stream_cache_faults_total', 'Listeners that threw and messages that did not apply');
+    metrics.collectedGauge('stream_cache_streams', 'Streams held, with listeners or lingering', ['use'], () => [
+      [{ use: 'active' }, this.#streams.size - this.#lingering.size],
+      [{ use: 'lingering' }, this.#lingering.size],
+    ]);
+    metrics.collectedGauge('stream_cache_retained_bytes', 'Messages kept for resume, as JSON', [], () => [
+      [{}, [...this.#streams.values()].reduce((sum, stream) => sum + stream.retainedBytes, 0)],
+    ]);
+    this.#streamSetup = {
+      bus,
+      clock,
+      retention,
+      onLost: (reason, stream) => {
+        lost.inc({ reason });
+        log.warn({ event: 'stream_lost', stream, reason });
+      },
+      onFault: (error, stream) => {
+        faults.inc({});
+        log.error({ event: 'stream_fault', stream, err: error });
+      },
+    };
+  }
+
+  lease(stream: string, listener: StreamListener): StreamLease {
+    this.#stopLinger(stream);
+    let view = this.#streams.get(stream);
+    if (view === undefined) {
+      view = new CachedStream(stream, this.#streamSetup);
+      this.#streams.set(stream, view);
+    }
+    const held = view;
+    held.listen(listener);
+    let released = false;
+    const release = (): void => {
+      if (released) return;
+      released = true;
+      held.unlisten(listener);
+      if (held.listenerCount === 0 && this.#streams.get(stream) === held) this.#linger(stream);
+    };
+    return { view: held, ready: held.ready, release };
+  }
+
+  async stop(): Promise<void> {
+    for (const timer of this.#lingering.values()) clearTimeout(timer);
+    this.#lingering.clear();
+    for (const stream of this.#streams.values()) stream.close();
+    this.#streams.clear();
+  }
+
+  #linger(stream: string): void {
+    if (this.#lingering.size >= LINGERING_LIMIT) this.#drop(this.#lingering.keys().next().value!);
+    this.#lingering.set(
+      stream,
+      setTimeout(() => this.#drop(stream), this.#lingerMs),
+    );
+  }
+
+  #stopLinger(stream: string): void {
+    clearTimeout(this.#lingering.get(stream));
+    this.#lingering.delete(stream);
+  }
+
+  #drop(stream: string): void {
+    this.#stopLinger(stream);
+    this.#streams.get(stream)?.close();
+    this.#streams.delete(stream);
+  }
 }
