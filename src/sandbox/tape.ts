@@ -9,11 +9,20 @@ export type TapeLevel = readonly [price: string, size: string];
 
 /**
  * What happens at an exchange, in an exchange's order, free of any wire format. `symbol` is unified (`BTC/USDT`), `ts` is the
- * exchange's clock in Unix milliseconds. A recorded event carries the frame it came from, so that it can leave byte for byte.
+ * exchange's clock in Unix milliseconds. A recorded event carries the frame it came from, so that it can leave byte for byte;
+ * where one frame holds several events (three trades in one message) the first carries it and the others carry `raw: ''`.
+ * `previousId` is the `lastId` of the event before, given where an exchange's ids have holes by design (Binance futures).
  */
 export type TapeEvent = Readonly<
   { symbol: string; ts: number; raw?: string } & (
-    | { kind: 'book'; firstId: number; lastId: number; bids: readonly TapeLevel[]; asks: readonly TapeLevel[] }
+    | {
+        kind: 'book';
+        firstId: number;
+        lastId: number;
+        previousId?: number;
+        bids: readonly TapeLevel[];
+        asks: readonly TapeLevel[];
+      }
     | { kind: 'top'; id: number; bid: TapeLevel; ask: TapeLevel }
     | { kind: 'trade'; id: string; price: string; size: string; takerSide: 'buy' | 'sell' }
     | ({ kind: 'ticker' } & TapeTicker)
@@ -43,8 +52,10 @@ export type TapeCandle = Readonly<{
   quoteVolume: string;
   trades: number;
 }>;
+/** `raw` is the exchange's own JSON text about this market, where a recording has it. */
 export type TapeMarket = Readonly<{
   symbol: string;
+  raw?: string;
   base: string;
   quote: string;
   tickSize: string;
@@ -52,6 +63,7 @@ export type TapeMarket = Readonly<{
   minSize: string;
   minNotional: string;
 }>;
+export type TapeTrade = Extract<TapeEvent, { kind: 'trade' }>;
 export type TapeBook = Readonly<{ lastId: number; ts: number; bids: readonly TapeLevel[]; asks: readonly TapeLevel[] }>;
 
 /** One exchange's market data: a recording or a simulation. What the getters answer is always true to the playing position. */
@@ -61,12 +73,15 @@ export interface TapeSource {
   readonly markets: readonly TapeMarket[];
   /** The venue's clock, Unix milliseconds. */
   now(): number;
-  /** Starts playing. `sink` is called synchronously, after the source's own state has taken the event in. */
-  start(sink: (event: TapeEvent) => void): void;
+  /**
+   * Starts playing. `sink` is called synchronously, after the source's own state has taken the event in. A source that plays
+   * as fast as it can awaits `drained` between slices; undefined from it means that no client is behind.
+   */
+  start(sink: (event: TapeEvent) => void, drained?: () => Promise<void> | undefined): void;
   stop(): void;
-  /** Full depth, best first. Undefined: no book known (yet) for this symbol. */
+  /** Full depth, best first; the arrays may be live, good until the next event. Undefined: no book known (yet) for this symbol. */
   book(symbol: string): TapeBook | undefined;
-  trades(symbol: string, limit: number): readonly Extract<TapeEvent, { kind: 'trade' }>[];
+  trades(symbol: string, limit: number): readonly TapeTrade[];
   ticker(symbol: string): TapeTicker | undefined;
   /** Oldest first; the last one may still be open. */
   candles(symbol: string, timeframe: Timeframe, limit: number): readonly TapeCandle[];
