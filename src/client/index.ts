@@ -1,0 +1,15 @@
+export { createClient } from './client.ts';
+export type { Client, ClientCounters, ClientOptions } from './client.ts';
+export { ClientError } from './client-error.ts';
+export type { ClientErrorCode } from './client-error.ts';
+export { plainTransport } from './transport-plain.ts';
+export { socketIoTransport } from './transport-socketio.ts';
+export type { InboundFrame, OutboundRequest, Transport, TransportConnection, TransportHandlers } from './transport.ts';
+export type { ConnectionState, ConnectionStatus } from './connection.ts';
+export type { GapNotice, SubscriptionState, SubscriptionStatus } from './stream-tracker.ts';
+export type { Latency, Subscription, SubscriptionOptions, ValueSubscription } from './subscription.ts';
+export type { Book } from './verified-book.ts';
+export type { CandleSeries } from './candle-window.ts';
+export type { TradeBatch } from './presentations.ts';
+export type { Candle, Envelope, Level, StreamPosition, Ticker, Trade, Venue } from '../protocol/messages.ts';
+export type { BookDepth, BookRate, Timeframe } from '../protocol/streams.ts';

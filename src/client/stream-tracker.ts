@@ -1,0 +1,337 @@
+import { backoffDelayMs } from '../kernel/backoff.ts';
+import type { BackoffPolicy } from '../kernel/backoff.ts';
+import type { Random } from '../kernel/random.ts';
+import type { WireError } from '../protocol/errors.ts';
+import type { Envelope, Gap, StreamPosition, StreamState, StreamStatus, Subscribed } from '../protocol/messages.ts';
+import { ClientError, refusalError } from './client-error.ts';
+import { isFields } from './frame.ts';
+import type { StreamKeeper } from './stream-keeper.ts';
+
+/** The first new subscribe after trouble is immediate; a stream that keeps failing must not become a flood of requests. */
+const RESYNC_BACKOFF: BackoffPolicy = { baseMs: 250, maxMs: 30_000, factor: 2, jitter: 0.25 };
+/** Trouble this long after the last one is new trouble. */
+const RESYNC_CALM_MS = 60_000;
+/** A stream that neither spoke nor was listed as silent in so many heartbeats is one that the server does not send us. */
+const UNLISTED_HEARTBEATS_LIMIT = 3;
+/** A source that calls itself live owes its snapshot by then. */
+const SNAPSHOT_DUE_HEARTBEATS = 2;
+
+/** `disconnected`: no connection. The others as in the protocol's stream state; `stale` also when the connection itself has gone silent. */
+export type SubscriptionStatus = StreamStatus | 'disconnected';
+/** How far a stream is to be believed right now. `since` is Unix ms. */
+export type SubscriptionState = Readonly<{ status: SubscriptionStatus; since: number; reason: string }>;
+
+/** Messages that will never come. `from` and `to` are sequence numbers of `epoch`; `to` is null when the server lost count itself (a new epoch). */
+export type GapNotice = Readonly<{
+  epoch: string;
+  from: number;
+  to: number | null;
+  reason: Gap['reason'] | 'new_epoch';
+}>;
+
+export type StreamCounters = {
+  /** Holes found in the sequence, by number or by heartbeat. */
+  gaps: number;
+  /** Returns to a stream that brought every missed message. */
+  resumes: number;
+  snapshots: number;
+  checksumFailures: number;
+  duplicates: number;
+  /** Snapshots that stood for messages we were too slow for. */
+  conflations: number;
+  /** Times that a stream was asked for again on a live connection. */
+  resyncs: number;
+};
+
+/** `silent`: open, but nothing has come for longer than the server's heartbeat allows. */
+export type LinkState = Readonly<{ status: 'open' | 'silent' | 'closed'; reason: string }>;
+
+export type TrackerDeps = Readonly<{
+  now: () => number;
+  random: Random;
+  /**
+   * The stream has to be asked for again, not earlier than in `delayMs`. `from` is `snapshot` when it has to be left first:
+   * a server that believes us subscribed answers that all is well and sends nothing.
+   */
+  onWanted(tracker: StreamTracker, wanted: Readonly<{ delayMs: number; from: 'position' | 'snapshot' }>): void;
+  onMessage(tracker: StreamTracker, envelope: Envelope): void;
+  onState(tracker: StreamTracker): void;
+  onGap(tracker: StreamTracker, gap: GapNotice): void;
+  onError(error: ClientError): void;
+}>;
+
+/** Where one stream stands, and the proof of it: messages are applied in sequence or not at all. */
+export class StreamTracker {
+  readonly stream: string;
+  readonly keeper: StreamKeeper;
+  readonly counters: StreamCounters = {
+    gaps: 0,
+    resumes: 0,
+    snapshots: 0,
+    checksumFailures: 0,
+    duplicates: 0,
+    conflations: 0,
+    resyncs: 0,
+  };
+  lastMessage: Envelope | undefined;
+  lastMessageAtMs: number | undefined;
+  lastConfirmedAtMs: number | undefined;
+  readonly #deps: TrackerDeps;
+  #phase: 'wanted' | 'asked' | 'joined' | 'refused' = 'wanted';
+  #position: StreamPosition | undefined;
+  /** Replayed messages are still to come up to this sequence number. */
+  #catchUpToSeq = 0;
+  #askedSince: StreamPosition | undefined;
+  #source: StreamState | undefined;
+  #link: LinkState = { status: 'closed', reason: 'connecting' };
+  #trouble = '';
+  #troubles = 0;
+  #lastTroubleAtMs = -Infinity;
+  #unlistedHeartbeats = 0;
+  #owingHeartbeats = 0;
+  #state: SubscriptionState;
+
+  constructor(stream: string, keeper: StreamKeeper, deps: TrackerDeps) {
+    this.stream = stream;
+    this.keeper = keeper;
+    this.#deps = deps;
+    this.#state = { status: 'disconnected', since: deps.now(), reason: 'connecting' };
+  }
+
+  get position(): StreamPosition | undefined {
+    return this.#position;
+  }
+
+  get state(): SubscriptionState {
+    return this.#state;
+  }
+
+  get refused(): boolean {
+    return this.#phase === 'refused';
+  }
+
+  /** Where everything before is in our hands, so that the server need only send what follows. Undefined: a snapshot is needed. */
+  get #resumable(): StreamPosition | undefined {
+    return this.keeper.hasData || !this.keeper.needsSnapshot ? this.#position : undefined;
+  }
+
+  /** What to put into a subscribe request. */
+  request(): string | { stream: string; since: StreamPosition } {
+    this.#askedSince = this.#resumable;
+    return this.#askedSince ? { stream: this.stream, since: this.#askedSince } : this.stream;
+  }
+
+  asked(): void {
+    if (this.#phase !== 'refused') this.#phase = 'asked';
+    this.#refresh();
+  }
+
+  link(link: LinkState): void {
+    if (link.status === 'closed' && this.#phase !== 'refused') {
+      this.#phase = 'wanted';
+      this.#trouble = '';
+    }
+    this.#link = link;
+    this.#refresh();
+  }
+
+  joined(result: Subscribed): void {
+    if (this.#phase !== 'asked') return;
+    this.#phase = 'joined';
+    this.#source = result.state;
+    this.#owingHeartbeats = 0;
+    this.#confirm();
+    const { epoch, seq, recovered } = result;
+    const here = this.#position;
+    if (recovered) {
+      if (here?.epoch !== epoch) return this.#resync('recovered into another epoch');
+      this.#catchUpToSeq = seq;
+      this.counters.resumes += 1;
+    } else if (!(here?.epoch === epoch && here.seq >= seq && here !== this.#askedSince && this.keeper.hasData)) {
+      // A snapshot of this position follows, for trades a gap before it. What we had is not continuous with it.
+      this.keeper.clear();
+      this.#position = { epoch, seq };
+      this.#catchUpToSeq = 0;
+    }
+    this.#refresh();
+  }
+
+  refusedWith(error: WireError): void {
+    if (this.#phase !== 'asked') return;
+    if (error.temporary) {
+      this.#source = { status: 'down', since: this.#deps.now(), reason: error.code };
+      this.#resync(error.code, error.retryAfterMs ?? 0);
+      return;
+    }
+    this.fail(refusalError(error, this.stream));
+  }
+
+  /** The end of this stream: nothing will come any more. */
+  fail(error: ClientError): void {
+    if (this.#phase === 'refused') return;
+    this.#phase = 'refused';
+    this.#trouble = `${error.code}: ${error.message}`;
+    this.#refresh();
+  }
+
+  message(envelope: Envelope): void {
+    // Before the reply only a snapshot means something: the rest belongs to a subscription that we have given up.
+    const awaited = this.#phase === 'joined' || (this.#phase === 'asked' && envelope.kind === 'snapshot');
+    if (!awaited) return;
+    if (envelope.kind === 'gap') this.#takeGap(envelope);
+    else if (envelope.epoch !== this.#position?.epoch) this.#takeNewEpoch(envelope);
+    else this.#takeNext(envelope, this.#position);
+    this.#refresh();
+  }
+
+  /** `listed` is what a heartbeat says of this stream: its last message, if it was silent since the heartbeat before. */
+  heartbeat(listed: StreamPosition | undefined): void {
+    if (this.#phase !== 'joined' || !this.#position) return;
+    this.#unlistedHeartbeats += 1;
+    this.#owingHeartbeats = this.#owesSnapshot() ? this.#owingHeartbeats + 1 : 0;
+    if (!listed) {
+      if (this.#unlistedHeartbeats >= UNLISTED_HEARTBEATS_LIMIT) this.#resync('the server no longer lists the stream');
+    } else if (listed.epoch !== this.#position.epoch || listed.seq > this.#position.seq) {
+      this.counters.gaps += 1;
+      this.#resync('lost the tail: a heartbeat names a later message');
+    } else if (this.#owingHeartbeats >= SNAPSHOT_DUE_HEARTBEATS) {
+      this.#resync('the snapshot did not come');
+    } else {
+      this.#confirm();
+    }
+    this.#refresh();
+  }
+
+  #takeNext(envelope: Envelope, here: StreamPosition): void {
+    if (
+      envelope.kind === 'snapshot' &&
+      (envelope.seq > here.seq || (envelope.seq === here.seq && !this.keeper.hasData))
+    ) {
+      if (envelope.conflated) this.counters.conflations += 1;
+      if (this.keeper.losesByGap && envelope.seq > here.seq + 1) {
+        this.#tellGap({ epoch: here.epoch, from: here.seq + 1, to: envelope.seq - 1, reason: 'slow_consumer' });
+      }
+      this.#apply(envelope);
+    } else if (envelope.kind === 'state' && envelope.seq === here.seq) {
+      // Made by the gateway, which knows of a doubt that the stream itself has not numbered.
+      this.#apply(envelope);
+    } else if (envelope.seq <= here.seq) {
+      this.counters.duplicates += 1;
+    } else if (envelope.seq === here.seq + 1) {
+      this.#apply(envelope);
+    } else {
+      this.counters.gaps += 1;
+      this.#resync(`expected message ${here.seq + 1}, got ${envelope.seq}`);
+    }
+  }
+
+  #takeNewEpoch(envelope: Envelope): void {
+    const here = this.#position;
+    const standsAlone = envelope.kind === 'snapshot' || envelope.kind === 'state' || !this.keeper.needsSnapshot;
+    if (!standsAlone) {
+      this.counters.gaps += 1;
+      this.#resync('a new epoch without a snapshot');
+      return;
+    }
+    if (here && this.keeper.losesByGap) {
+      this.#tellGap({ epoch: here.epoch, from: here.seq + 1, to: null, reason: 'new_epoch' });
+    }
+    this.keeper.clear();
+    this.#catchUpToSeq = 0;
+    this.#apply(envelope);
+  }
+
+  #takeGap(envelope: Envelope): void {
+    const gap = envelope.data as Partial<Gap> | null;
+    if (!isFields(gap) || typeof gap.from !== 'number' || typeof gap.to !== 'number') {
+      this.#resync('a gap that does not say what is missing');
+      return;
+    }
+    const here = this.#position;
+    const seq = here?.epoch === envelope.epoch ? Math.max(here.seq, envelope.seq, gap.to) : envelope.seq;
+    this.#position = { epoch: envelope.epoch, seq };
+    this.#confirm();
+    // A snapshot of the same position may follow and must not pass for a duplicate.
+    this.keeper.clear();
+    this.#tellGap({ epoch: envelope.epoch, from: gap.from, to: gap.to, reason: gap.reason ?? 'expired' });
+  }
+
+  #apply(envelope: Envelope): void {
+    if (envelope.kind === 'state') {
+      this.#source = envelope.data as StreamState;
+    } else {
+      const verdict = this.keeper.apply(envelope);
+      if (verdict !== 'applied') {
+        if (verdict === 'checksum_mismatch') this.counters.checksumFailures += 1;
+        if (verdict === 'malformed') this.#deps.onError(malformedData(envelope));
+        this.keeper.clear();
+        this.#resync(verdict);
+        return;
+      }
+      if (envelope.kind === 'snapshot') this.counters.snapshots += 1;
+      this.lastMessage = envelope;
+      this.lastMessageAtMs = this.#deps.now();
+    }
+    this.#position = { epoch: envelope.epoch, seq: envelope.seq };
+    this.#confirm();
+    // The state first: whoever is told of the message must be able to ask whether it is live.
+    this.#refresh();
+    this.#deps.onMessage(this, envelope);
+  }
+
+  #tellGap(gap: GapNotice): void {
+    this.#deps.onGap(this, gap);
+  }
+
+  #confirm(): void {
+    this.#unlistedHeartbeats = 0;
+    this.lastConfirmedAtMs = this.#deps.now();
+  }
+
+  #owesSnapshot(): boolean {
+    return this.keeper.needsSnapshot && !this.keeper.hasData && this.#source?.status === 'live';
+  }
+
+  #resync(reason: string, atLeastMs = 0): void {
+    const now = this.#deps.now();
+    if (now - this.#lastTroubleAtMs > RESYNC_CALM_MS) this.#troubles = 0;
+    this.#lastTroubleAtMs = now;
+    const delayMs = this.#troubles === 0 ? 0 : backoffDelayMs(RESYNC_BACKOFF, this.#troubles - 1, this.#deps.random);
+    this.#troubles += 1;
+    this.counters.resyncs += 1;
+    this.#phase = 'wanted';
+    this.#trouble = reason;
+    this.#refresh();
+    const from = this.#resumable ? 'position' : 'snapshot';
+    this.#deps.onWanted(this, { delayMs: Math.max(delayMs, atLeastMs), from });
+  }
+
+  #judge(): Readonly<{ status: SubscriptionStatus; reason: string; since?: number }> {
+    if (this.#phase === 'refused') return { status: 'down', reason: this.#trouble };
+    if (this.#link.status === 'closed') return { status: 'disconnected', reason: this.#link.reason };
+    if (this.#link.status === 'silent') return { status: 'stale', reason: this.#link.reason };
+    if (this.#phase !== 'joined') {
+      const down = this.#source?.status === 'down' && this.#trouble !== '';
+      return { status: down ? 'down' : 'resyncing', reason: this.#trouble || 'subscribing' };
+    }
+    if ((this.#position?.seq ?? 0) < this.#catchUpToSeq) return { status: 'resyncing', reason: 'catching up' };
+    const source = this.#source ?? { status: 'resyncing', reason: 'subscribing', since: this.#deps.now() };
+    if (source.status === 'live' && this.keeper.needsSnapshot && !this.keeper.hasData) {
+      return { status: 'resyncing', reason: 'waiting for the snapshot' };
+    }
+    return source;
+  }
+
+  #refresh(): void {
+    const next = this.#judge();
+    const { status, reason } = next;
+    if (status === this.#state.status && reason === this.#state.reason) return;
+    const since = next.since ?? (status === this.#state.status ? this.#state.since : this.#deps.now());
+    this.#state = { status, reason, since };
+    this.#deps.onState(this);
+  }
+}
+
+function malformedData({ stream, kind, seq }: Envelope): ClientError {
+  return new ClientError('malformed_frame', `the data of ${kind} ${seq} is not of this channel`, { stream });
+}
