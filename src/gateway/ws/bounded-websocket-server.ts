@@ -1,0 +1,58 @@
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { WebSocketServer } from 'ws';
+import type { ServerOptions, WebSocket } from 'ws';
+import { TokenBucket } from '../../kernel/token-bucket.ts';
+import { CLOSE_CODES } from '../../protocol/close-codes.ts';
+
+/** engine.io passes only the payload limit to `ws`, whose own defaults let one message come in 16,384 fragments and 262,144 chunks. */
+const BOUNDS = {
+  maxFragments: 64,
+  maxBufferedChunks: 1_024,
+  perMessageDeflate: false,
+  clientTracking: false,
+  /** Milliseconds that a peer has to answer a close frame; the library's 30 s would keep dead sockets for long. */
+  closeTimeout: 1_000,
+  /** Pongs are sent below, by rate: the library would queue one for every ping of a peer that never reads. */
+  autoPong: false,
+} as const;
+
+/** Pings and pongs of an honest client: one in some seconds. */
+const CONTROL_FRAMES = { capacity: 20, refillPerSecond: 2 } as const;
+const CONTROL_STRIKES_LIMIT = 100;
+/** No pong is queued behind more unsent bytes than this: a peer that does not read does not need it. */
+const PONG_BACKLOG_BYTES = 262_144;
+
+/** `ws` with every inbound allowance bounded; also given to engine.io as its `wsEngine`. */
+export class BoundedWebSocketServer extends WebSocketServer {
+  constructor(options: ServerOptions) {
+    super({ ...options, ...BOUNDS });
+  }
+
+  override handleUpgrade(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    callback: (client: WebSocket, request: IncomingMessage) => void,
+  ): void {
+    super.handleUpgrade(request, socket, head, (client, sameRequest) => {
+      limitControlFrames(client);
+      callback(client, sameRequest);
+    });
+  }
+}
+
+function limitControlFrames(client: WebSocket): void {
+  const bucket = new TokenBucket(CONTROL_FRAMES, performance.now());
+  let strikes = 0;
+  const admit = (): boolean => {
+    if (bucket.tryTake(performance.now())) return true;
+    strikes += 1;
+    if (strikes > CONTROL_STRIKES_LIMIT) client.close(CLOSE_CODES.abuse.code, CLOSE_CODES.abuse.reason);
+    return false;
+  };
+  client.on('ping', (data: Buffer) => {
+    if (admit() && client.bufferedAmount < PONG_BACKLOG_BYTES) client.pong(data);
+  });
+  client.on('pong', admit);
+}

@@ -1,0 +1,167 @@
+import { CLOSE_CODES, mayReconnect } from '../../protocol/close-codes.ts';
+import type { CloseName } from '../../protocol/close-codes.ts';
+import type { SystemEvents } from '../../protocol/messages.ts';
+import { Delivery } from './delivery.ts';
+import type { HubContext } from './hub-context.ts';
+import type { InboundGuard } from './inbound-guard.ts';
+import type { Backlog } from './outbox.ts';
+import type { SlowReason } from './slow-consumer.ts';
+import type { Subscription, Topic } from './topic.ts';
+import type { ReplyAddress, ReplyBody, Wire } from './wire.ts';
+
+/** How long a peer may take to answer a close before its socket is destroyed. */
+const CLOSE_GRACE_MS = 1_000;
+/** Never a beat of a delivery: a subscription that starts has had no push. */
+const NO_BEAT = -1;
+
+export type ConnectionHooks = Readonly<{
+  onSuspect: (connection: Connection) => void;
+  onClosed: (connection: Connection) => void;
+}>;
+
+/** One client's socket, whichever door it came through. */
+export class Connection {
+  readonly id: string;
+  readonly wire: Wire;
+  readonly guard: InboundGuard;
+  readonly delivery: Delivery;
+  readonly subscriptions = new Map<string, Subscription>();
+  /** The last of the requests that run one after the other; null when none is running. */
+  turn: Promise<void> | null = null;
+  readonly #context: HubContext;
+  readonly #hooks: ConnectionHooks;
+  #phase: 'open' | 'closing' | 'closed' = 'open';
+  #closeCode: number | undefined;
+  #graceTimer: NodeJS.Timeout | undefined;
+  #inFlight = 0;
+  #closeWhenIdle: CloseName | undefined;
+
+  constructor(id: string, wire: Wire, guard: InboundGuard, context: HubContext, hooks: ConnectionHooks) {
+    this.id = id;
+    this.wire = wire;
+    this.guard = guard;
+    this.#context = context;
+    this.#hooks = hooks;
+    this.delivery = new Delivery({
+      wire,
+      limits: context.limits,
+      clock: context.clock,
+      traffic: context.metrics.traffic[wire.door],
+      onSuspect: () => hooks.onSuspect(this),
+      onSlow: (backlog, action, reason) => this.#onSlow(backlog, action, reason),
+      onHopeless: () => this.close('slow_consumer'),
+    });
+  }
+
+  get isOpen(): boolean {
+    return this.#phase === 'open';
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  event<K extends keyof SystemEvents>(name: K, data: SystemEvents[K]): void {
+    if (this.isOpen) this.delivery.control(this.wire.event(name, data));
+  }
+
+  reply(address: ReplyAddress, body: ReplyBody): void {
+    const frame = this.isOpen ? this.wire.reply(address, body) : null;
+    if (frame !== null) this.delivery.control(frame);
+  }
+
+  /** Every request is begun and ended once; a close that waits for the end is then carried out. */
+  beginRequest(): void {
+    this.#inFlight += 1;
+  }
+
+  endRequest(): void {
+    this.#inFlight -= 1;
+    if (this.#inFlight === 0 && this.#closeWhenIdle !== undefined) this.close(this.#closeWhenIdle);
+  }
+
+  /** Starts a subscription at the stream's present position; what it is owed is paid by `delivery.catchUp`. */
+  join(topic: Topic): Subscription {
+    const { view } = topic;
+    const subscription: Subscription = {
+      topic,
+      recipient: this.delivery,
+      phase: 'base',
+      cause: 'fresh',
+      at: view.position!,
+      told: view.state,
+      pushedBeat: NO_BEAT,
+      notBeforeMs: 0,
+    };
+    topic.subscriptions.add(subscription);
+    this.subscriptions.set(topic.spec.name, subscription);
+    this.delivery.owe(subscription);
+    return subscription;
+  }
+
+  leave(stream: string): boolean {
+    const subscription = this.subscriptions.get(stream);
+    if (subscription === undefined) return false;
+    this.subscriptions.delete(stream);
+    this.delivery.forget(subscription);
+    this.#context.topics.leave(subscription);
+    return true;
+  }
+
+  heartbeat(): void {
+    if (!this.isOpen) return;
+    if (this.wire.keepAlive() === 'dead') return this.close('no_pong');
+    const streams = this.delivery.quietStreams(this.subscriptions.values());
+    this.event('heartbeat', { serverTs: this.#context.clock.now(), streams });
+  }
+
+  /** Closes as soon as no request is in flight. */
+  closeWhenIdle(name: CloseName): void {
+    if (this.#inFlight === 0) this.close(name);
+    else this.#closeWhenIdle = name;
+  }
+
+  /** Tells the client why, closes in order, and destroys the socket when the peer does not answer in time. */
+  close(name: CloseName): void {
+    if (!this.isOpen) return;
+    this.#phase = 'closing';
+    const { code, reason } = CLOSE_CODES[name];
+    this.#closeCode = code;
+    this.#leaveAll();
+    const goodbye = this.wire.event('closing', { code, reason, reconnect: mayReconnect(code) });
+    this.delivery.finish(goodbye, name !== 'slow_consumer');
+    this.#graceTimer = setTimeout(() => this.wire.terminate(), CLOSE_GRACE_MS);
+    this.wire.close(code, reason);
+  }
+
+  terminate(): void {
+    this.wire.terminate();
+  }
+
+  /** The door reports that the socket is gone; `code` is what the peer or the transport said. */
+  onClosed(code: number): void {
+    if (this.#phase === 'closed') return;
+    this.#phase = 'closed';
+    clearTimeout(this.#graceTimer);
+    this.#leaveAll();
+    this.delivery.dispose();
+    const said = this.#closeCode ?? code;
+    this.#context.metrics.closed(this.wire.door, said);
+    this.#context.log.debug({ event: 'connection_closed', connectionId: this.id, door: this.wire.door, code: said });
+    this.#hooks.onClosed(this);
+  }
+
+  #leaveAll(): void {
+    for (const stream of this.subscriptions.keys()) this.leave(stream);
+  }
+
+  #onSlow(backlog: Backlog, action: 'conflating' | 'recovered', reason: SlowReason | null): void {
+    if (reason !== null) this.#context.metrics.conflation(reason);
+    this.event('slow', {
+      queuedFrames: backlog.frames,
+      queuedBytes: backlog.bytes,
+      ageMs: Math.round(backlog.ageMs),
+      action,
+    });
+  }
+}

@@ -1,0 +1,257 @@
+import type { StreamView } from '../../modules/market/index.ts';
+import type { PreparedMessage } from '../../protocol/envelope.ts';
+import type { Clock } from '../../kernel/clock.ts';
+import type { ConnectionLimits } from '../../protocol/limits.ts';
+import type { StreamPosition, StreamState } from '../../protocol/messages.ts';
+import { conflatedJson, gapJson, samePosition, sameState, stateJson } from './catch-up.ts';
+import type { Traffic } from './hub-metrics.ts';
+import type { Backlog } from './outbox.ts';
+import { Outbox } from './outbox.ts';
+import { CALM_AGE_MS, CALM_MS, CONFLATED_INTERVAL_MS, closeReason, conflationReason } from './slow-consumer.ts';
+import type { SlowReason } from './slow-consumer.ts';
+import type { Recipient, Subscription } from './topic.ts';
+import type { Frame, Wire } from './wire.ts';
+
+export type DeliverySetup = Readonly<{
+  wire: Wire;
+  limits: ConnectionLimits;
+  clock: Clock;
+  traffic: Traffic;
+  /** The backlog passed a limit just now; the next `check` should come soon, but after the socket had its turn. */
+  onSuspect: () => void;
+  onSlow: (backlog: Backlog, action: 'conflating' | 'recovered', reason: SlowReason | null) => void;
+  /** The connection is beyond help. */
+  onHopeless: (reason: SlowReason) => void;
+}>;
+
+/**
+ * The sending half of a connection. Live messages go straight through; whatever a subscription is owed besides (a snapshot, a
+ * replay, what it missed while conflated) is made only when there is room, from the stream as it stands then, and in the same
+ * synchronous step the subscription goes live: nothing is sent twice and nothing is left out. So catching up never queues.
+ */
+export class Delivery implements Recipient {
+  readonly #setup: DeliverySetup;
+  readonly #outbox: Outbox;
+  /** Subscriptions that are owed something, in the order in which they came to be. */
+  readonly #owed = new Set<Subscription>();
+  #conflating = false;
+  #calmSinceMs: number | null = null;
+  #beat = 0;
+
+  constructor(setup: DeliverySetup) {
+    this.#setup = setup;
+    this.#outbox = new Outbox({
+      wire: setup.wire,
+      traffic: setup.traffic,
+      waitingLimitFrames: setup.limits.closeQueuedFrames,
+      onDrain: () => this.catchUp(setup.clock.monotonic()),
+    });
+  }
+
+  get conflating(): boolean {
+    return this.#conflating;
+  }
+
+  backlog(nowMs: number): Backlog {
+    return this.#outbox.backlog(nowMs);
+  }
+
+  /** A reply or a system event: never conflated, kept in order with everything else. */
+  control(frame: Frame): void {
+    if (!this.#outbox.send(frame, null, null, this.#setup.clock.monotonic())) this.#setup.onHopeless('frames');
+    else this.#suspectIfBehind();
+  }
+
+  live(subscription: Subscription, prepared: PreparedMessage, nowMs: number): void {
+    if (subscription.phase !== 'live') return;
+    if (this.#conflating) {
+      this.#miss(subscription, subscription.at);
+      this.#setup.traffic.conflated += 1;
+      return;
+    }
+    this.#pushMessage(subscription, prepared, nowMs);
+    this.#suspectIfBehind();
+  }
+
+  reset(subscription: Subscription, nowMs: number): void {
+    if (subscription.phase === 'ended') return;
+    if (subscription.phase !== 'base' || subscription.cause !== 'fresh') {
+      subscription.phase = 'base';
+      subscription.cause = 'upstream';
+    }
+    this.owe(subscription);
+    this.catchUp(nowMs);
+  }
+
+  /** The subscription's phase says what it is owed; `catchUp` pays. */
+  owe(subscription: Subscription): void {
+    this.#owed.add(subscription);
+  }
+
+  forget(subscription: Subscription): void {
+    this.#owed.delete(subscription);
+  }
+
+  /** Pays what is owed, as far as there is room. */
+  catchUp(nowMs: number): void {
+    if (this.#owed.size === 0) return;
+    // A slow connection gets its next round of snapshots only after it has taken everything of the last.
+    if (this.#conflating && this.#outbox.frames > 0) return;
+    for (const subscription of this.#owed) {
+      if (!this.#outbox.hasRoom) return;
+      if (this.#conflating && subscription.notBeforeMs > nowMs) continue;
+      if (!this.#bringUp(subscription, nowMs)) continue;
+      this.#owed.delete(subscription);
+      subscription.notBeforeMs = nowMs + CONFLATED_INTERVAL_MS;
+    }
+  }
+
+  /** Judges the backlog; called regularly, and soon after `onSuspect`. */
+  check(nowMs: number): void {
+    const backlog = this.#outbox.backlog(nowMs);
+    const hopeless = closeReason(backlog, this.#setup.limits);
+    if (hopeless !== null) return this.#setup.onHopeless(hopeless);
+    if (this.#conflating) this.#watchForCalm(backlog, nowMs);
+    else {
+      const reason = conflationReason(backlog, this.#setup.limits);
+      if (reason !== null) this.#conflate(backlog, reason);
+    }
+    this.catchUp(nowMs);
+  }
+
+  /** Positions of the live streams that had no push in the interval that ends now. */
+  quietStreams(subscriptions: Iterable<Subscription>): Record<string, StreamPosition> {
+    const quiet: Record<string, StreamPosition> = {};
+    for (const { phase, pushedBeat, topic, at } of subscriptions) {
+      if (phase === 'live' && pushedBeat !== this.#beat) quiet[topic.spec.name] = { epoch: at.epoch, seq: at.seq };
+    }
+    this.#beat += 1;
+    return quiet;
+  }
+
+  /** Before a close: what streams have waiting is thrown away, `goodbye` goes out behind the replies. */
+  finish(goodbye: Frame, keepReplies: boolean): void {
+    this.#owed.clear();
+    this.#outbox.dropStreamFrames(() => undefined);
+    if (keepReplies) this.#outbox.flush();
+    this.#outbox.discard();
+    this.#setup.wire.write(goodbye, () => undefined);
+  }
+
+  /** The socket is gone: nothing that waits holds memory any more. */
+  dispose(): void {
+    this.#owed.clear();
+    this.#outbox.discard();
+  }
+
+  #suspectIfBehind(): void {
+    const { limits } = this.#setup;
+    const { frames, bytes } = this.#outbox;
+    if (frames <= limits.slowQueuedFrames && bytes <= limits.slowQueuedBytes) return;
+    // A burst within one turn of the event loop is not slowness yet: the socket has had no chance to take it. Memory is.
+    if (frames > limits.closeQueuedFrames || bytes > limits.closeQueuedBytes) this.check(this.#setup.clock.monotonic());
+    else this.#setup.onSuspect();
+  }
+
+  #conflate(backlog: Backlog, reason: SlowReason): void {
+    this.#conflating = true;
+    this.#calmSinceMs = null;
+    this.#setup.traffic.dropped += this.#outbox.dropStreamFrames((subscription, before) => {
+      if (subscription.phase === 'live') this.#miss(subscription, before);
+    });
+    this.#setup.onSlow(backlog, 'conflating', reason);
+  }
+
+  #watchForCalm(backlog: Backlog, nowMs: number): void {
+    if (backlog.ageMs > CALM_AGE_MS) this.#calmSinceMs = null;
+    else this.#calmSinceMs ??= nowMs;
+    if (this.#calmSinceMs === null || nowMs - this.#calmSinceMs < CALM_MS) return;
+    this.#conflating = false;
+    this.#setup.onSlow(backlog, 'recovered', null);
+  }
+
+  #miss(subscription: Subscription, at: StreamPosition): void {
+    subscription.phase = 'base';
+    subscription.cause = 'slow_consumer';
+    subscription.at = at;
+    this.owe(subscription);
+  }
+
+  /** False when it is not done: the rest follows at the next call. */
+  #bringUp(subscription: Subscription, nowMs: number): boolean {
+    const view = subscription.topic.view;
+    const position = view.position;
+    // The bus has lost the stream: its state can be told, the rest waits for the reset that comes with a new head.
+    if (position === undefined) {
+      this.#tellState(subscription, view, subscription.at, nowMs);
+      return false;
+    }
+    if (subscription.phase === 'replay' && !this.#replay(subscription, view, position, nowMs)) return false;
+    if (subscription.phase === 'base') this.#giveBase(subscription, view, position, nowMs);
+    subscription.phase = 'live';
+    this.#tellState(subscription, view, position, nowMs);
+    return true;
+  }
+
+  #replay(subscription: Subscription, view: StreamView, position: StreamPosition, nowMs: number): boolean {
+    const missed = view.after(subscription.at);
+    if (missed === null) {
+      subscription.phase = 'base';
+      subscription.cause = subscription.at.epoch === position.epoch ? 'expired' : 'upstream';
+      return true;
+    }
+    for (const prepared of missed) {
+      if (!this.#outbox.hasRoom) return false;
+      this.#pushMessage(subscription, prepared, nowMs);
+    }
+    return true;
+  }
+
+  #giveBase(subscription: Subscription, view: StreamView, position: StreamPosition, nowMs: number): void {
+    const { at, cause } = subscription;
+    const trades = subscription.topic.spec.channel === 'trades';
+    const behind = cause !== 'fresh' && !samePosition(at, position);
+    let told = !behind;
+    if (trades && behind) {
+      this.#pushJson(subscription, gapJson(view, position, at, cause, this.#setup.clock.now()), nowMs);
+      told = true;
+    }
+    // After a gap of its own making a slow trades stream simply goes on: a snapshot would repeat what it could not take.
+    const resumes = trades && cause === 'slow_consumer' && at.epoch === position.epoch;
+    const snapshot = resumes ? null : view.snapshot();
+    if (snapshot !== null) {
+      if (cause === 'slow_consumer' && behind && !trades) {
+        this.#pushJson(subscription, conflatedJson(snapshot, at), nowMs);
+      } else this.#send(subscription, this.#setup.wire.push(snapshot), nowMs);
+      told = true;
+    }
+    subscription.at = position;
+    // Nothing else says the new position when there is no data yet.
+    if (!told) this.#pushState(subscription, view, position, nowMs);
+  }
+
+  #tellState(subscription: Subscription, view: StreamView, position: StreamPosition, nowMs: number): void {
+    if (!sameState(subscription.told, view.state)) this.#pushState(subscription, view, position, nowMs);
+  }
+
+  #pushState(subscription: Subscription, view: StreamView, position: StreamPosition, nowMs: number): void {
+    subscription.told = view.state;
+    this.#pushJson(subscription, stateJson(view, position, this.#setup.clock.now()), nowMs);
+  }
+
+  #pushMessage(subscription: Subscription, prepared: PreparedMessage, nowMs: number): void {
+    const before = subscription.at;
+    subscription.at = prepared.message;
+    if (prepared.message.kind === 'state') subscription.told = prepared.message.data as StreamState;
+    this.#send(subscription, this.#setup.wire.push(prepared), nowMs, before);
+  }
+
+  #pushJson(subscription: Subscription, json: string, nowMs: number): void {
+    this.#send(subscription, this.#setup.wire.pushJson(json), nowMs);
+  }
+
+  #send(subscription: Subscription, frame: Frame, nowMs: number, before: StreamPosition = subscription.at): void {
+    subscription.pushedBeat = this.#beat;
+    if (!this.#outbox.send(frame, subscription, before, nowMs)) this.#setup.onHopeless('frames');
+  }
+}

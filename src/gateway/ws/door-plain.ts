@@ -1,0 +1,141 @@
+import type { Socket } from 'node:net';
+import type { WebSocket } from 'ws';
+import type { PreparedMessage } from '../../protocol/envelope.ts';
+import { RequestSchema } from '../../protocol/messages.ts';
+import type { SystemEvents } from '../../protocol/messages.ts';
+import { BoundedWebSocketServer } from './bounded-websocket-server.ts';
+import type { Hub } from './hub.ts';
+import type { Inbound } from './requests.ts';
+import { textFrame } from './text-frame.ts';
+import type { UpgradeRouter } from './upgrade-router.ts';
+import type { Frame, ReplyAddress, ReplyBody, Wire } from './wire.ts';
+
+export const PLAIN_DOOR_PATH = '/ws';
+/** How often the server pings; a peer that has been silent for two rounds is gone. */
+const PING_INTERVAL_MS = 25_000;
+
+export interface Door {
+  /** Takes no new clients. Those that are there are the hub's to close. */
+  close(): Promise<void>;
+}
+
+/** Plain WebSocket: a request is `{id, method, params}`, a push is the bare envelope. */
+export function attachPlainDoor(options: { router: UpgradeRouter; hub: Hub; pingIntervalMs?: number }): Door {
+  const { router, hub, pingIntervalMs = PING_INTERVAL_MS } = options;
+  const server = new BoundedWebSocketServer({ noServer: true, maxPayload: hub.limits.inboundBytes });
+  router.route(PLAIN_DOOR_PATH, (request, socket, head) => {
+    server.handleUpgrade(request, socket, head, (client) => serve(hub, client, socket, pingIntervalMs));
+  });
+  return {
+    async close() {
+      router.unroute(PLAIN_DOOR_PATH);
+      server.close();
+    },
+  };
+}
+
+function serve(hub: Hub, client: WebSocket, socket: Socket, pingIntervalMs: number): void {
+  const wire = new PlainWire(client, socket, pingIntervalMs);
+  // A frame that breaks RFC 6455: the library has answered with the fitting close code; the close event follows.
+  client.on('error', () => undefined);
+  const connection = hub.open(wire, hub.createGuard());
+  client.on('message', (data: Buffer, isBinary: boolean) => {
+    wire.alive = true;
+    hub.receive(connection, () => readRequest(data, isBinary));
+  });
+  client.on('pong', () => {
+    wire.alive = true;
+  });
+  client.on('close', (code: number) => connection.onClosed(code));
+}
+
+function readRequest(data: Buffer, isBinary: boolean): Inbound {
+  if (isBinary) return { ok: false, address: null, problem: 'binary messages are not taken: send JSON text' };
+  let value: unknown;
+  try {
+    value = JSON.parse(data.toString());
+  } catch {
+    return { ok: false, address: null, problem: 'not JSON' };
+  }
+  const parsed = RequestSchema.safeParse(value);
+  if (parsed.success) {
+    const { id, method, params } = parsed.data;
+    return { ok: true, address: id, method, params };
+  }
+  const problem = 'a request is {"id", "method", "params"} and nothing else';
+  return { ok: false, address: idOf(value), problem };
+}
+
+/** The id of a request that is wrong otherwise, so that its sender can tell which one it was. */
+function idOf(value: unknown): ReplyAddress {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, 'id')) return null;
+  const parsed = RequestSchema.shape.id.safeParse((value as { id: unknown }).id);
+  return parsed.success ? parsed.data : null;
+}
+
+/** Frames are written to the socket itself: `ws` sends each in one piece too, so that its control frames fall between them. */
+class PlainWire implements Wire {
+  readonly door = 'plain';
+  readonly #client: WebSocket;
+  readonly #socket: Socket;
+  readonly #pingIntervalMs: number;
+  readonly #uncork = (): void => {
+    this.#corked = false;
+    this.#socket.uncork();
+  };
+  #corked = false;
+  #pingedMs = performance.now();
+  /** The peer was heard since the last ping. */
+  alive = true;
+
+  constructor(client: WebSocket, socket: Socket, pingIntervalMs: number) {
+    this.#client = client;
+    this.#socket = socket;
+    this.#pingIntervalMs = pingIntervalMs;
+  }
+
+  push(prepared: PreparedMessage): Frame {
+    return (prepared.frames.plain ??= { buffer: textFrame('', prepared.json, '') }) as Frame;
+  }
+
+  pushJson(json: string): Frame {
+    return { buffer: textFrame('', json, '') };
+  }
+
+  event<K extends keyof SystemEvents>(event: K, data: SystemEvents[K]): Frame {
+    return { buffer: textFrame('', JSON.stringify({ event, data }), '') };
+  }
+
+  reply(address: ReplyAddress, body: ReplyBody): Frame {
+    return { buffer: textFrame('', JSON.stringify({ id: address, ...body }), '') };
+  }
+
+  /** What one turn of the event loop writes leaves in one system call: many streams often publish in the same turn. */
+  write(frame: Frame, written: () => void): void {
+    if (this.#client.readyState !== this.#client.OPEN) return;
+    if (!this.#corked) {
+      this.#corked = true;
+      this.#socket.cork();
+      process.nextTick(this.#uncork);
+    }
+    this.#socket.write(frame.buffer, written);
+  }
+
+  keepAlive(): 'alive' | 'dead' {
+    const nowMs = performance.now();
+    if (nowMs - this.#pingedMs < this.#pingIntervalMs) return 'alive';
+    if (!this.alive) return 'dead';
+    this.alive = false;
+    this.#pingedMs = nowMs;
+    if (this.#client.readyState === this.#client.OPEN) this.#client.ping();
+    return 'alive';
+  }
+
+  close(code: number, reason: string): void {
+    this.#client.close(code, reason);
+  }
+
+  terminate(): void {
+    this.#client.terminate();
+  }
+}

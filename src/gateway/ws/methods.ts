@@ -1,0 +1,144 @@
+import { wireError } from '../../protocol/errors.ts';
+import type { WireError } from '../../protocol/errors.ts';
+import type { ConnectionLimits } from '../../protocol/limits.ts';
+import type {
+  MethodName,
+  StreamPosition,
+  SubscribeFailed,
+  SubscribeRequest,
+  Subscribed,
+} from '../../protocol/messages.ts';
+import { parseStreamName } from '../../protocol/streams.ts';
+import type { StreamSpec } from '../../protocol/streams.ts';
+import type { Connection } from './connection.ts';
+import type { HubContext } from './hub-context.ts';
+import type { Topic } from './topic.ts';
+
+export type MethodOutcome = Readonly<{ ok: true; result: unknown } | { ok: false; error: WireError }>;
+/** A method that must wait: `until` never rejects, `finish` then does the whole of the work in one synchronous step. */
+export type Deferred = Readonly<{ until: Promise<void>; finish: () => MethodOutcome | Deferred }>;
+type Method<P> = (connection: Connection, params: P) => MethodOutcome | Deferred;
+export type Methods = Readonly<{
+  subscribe: Method<SubscribeRequest>;
+  unsubscribe: Method<{ streams: string[] }>;
+  list: Method<unknown>;
+  authenticate: Method<unknown>;
+  ping: Method<unknown>;
+}> &
+  Readonly<Record<MethodName, unknown>>;
+
+/** Streams that belong to a user; there are no accounts yet, so that nobody may have them. */
+const PRIVATE_STREAMS: ReadonlySet<string> = new Set(['orders', 'portfolio', 'notifications']);
+
+type Entry = Readonly<{ stream: string; since: StreamPosition | undefined }>;
+type Plan = Entry & Readonly<{ spec: StreamSpec } | { error: WireError }>;
+type HeldPlan = Entry & Readonly<{ topic: Topic } | { error: WireError }>;
+
+export function createMethods(context: HubContext): Methods {
+  return {
+    subscribe: (connection, params) => subscribe(context, connection, params),
+    unsubscribe: (connection, params) => unsubscribe(context, connection, params.streams),
+    list: (connection) => ({ ok: true, result: listOf(connection) }),
+    authenticate: () => ({
+      ok: false,
+      error: wireError('unauthorized', 'This server has no accounts: public streams need no authentication'),
+    }),
+    ping: () => ({ ok: true, result: { serverTs: context.clock.now() } }),
+  };
+}
+
+function subscribe(context: HubContext, connection: Connection, params: SubscribeRequest): MethodOutcome | Deferred {
+  const problem = requestProblem(context.limits, params.streams.length);
+  if (problem !== null) return { ok: false, error: problem };
+  if (context.isDraining()) return { ok: false, error: wireError('draining') };
+  const startedMs = context.clock.monotonic();
+  const entries = params.streams.map((each) =>
+    typeof each === 'string' ? { stream: each, since: undefined } : { stream: each.stream, since: each.since },
+  );
+  const plans = hold(context, planAll(context, connection, entries));
+  const cold = plans.flatMap((plan) => ('topic' in plan && plan.topic.view.position === undefined ? [plan.topic] : []));
+  const finish = (): MethodOutcome => {
+    try {
+      return { ok: true, result: plans.map((plan) => place(context, connection, plan)) };
+    } finally {
+      for (const plan of plans) if ('topic' in plan) context.topics.letGo(plan.topic);
+      context.metrics.subscribed(context.clock.monotonic() - startedMs);
+    }
+  };
+  return cold.length === 0 ? finish() : { until: waitForHeads(cold, context.coldStreamMs), finish };
+}
+
+function requestProblem(limits: ConnectionLimits, streams: number): WireError | null {
+  if (streams <= limits.streamsPerRequest) return null;
+  return wireError('bad_request', `at most ${limits.streamsPerRequest} streams in one request`);
+}
+
+/** The limit counts what the connection has plus what this request would add. */
+function planAll(context: HubContext, connection: Connection, entries: readonly Entry[]): Plan[] {
+  const held = new Set(connection.subscriptions.keys());
+  return entries.map((entry): Plan => {
+    const { stream } = entry;
+    if (PRIVATE_STREAMS.has(stream)) {
+      return {
+        ...entry,
+        error: wireError('unauthorized', 'This stream belongs to a user; there are no accounts here'),
+      };
+    }
+    const parsed = parseStreamName(stream);
+    if (!parsed.ok) return { ...entry, error: wireError(parsed.code, parsed.message) };
+    const closed = context.gate(parsed.spec);
+    if (closed !== null) return { ...entry, error: closed };
+    if (!held.has(stream) && held.size >= context.limits.streamsPerConnection) {
+      return { ...entry, error: wireError('too_many_streams') };
+    }
+    held.add(stream);
+    return { ...entry, spec: parsed.spec };
+  });
+}
+
+/** Every topic is let go when the request ends, whether or not a subscription came of it. */
+function hold(context: HubContext, plans: readonly Plan[]): HeldPlan[] {
+  return plans.map((plan) => ('error' in plan ? plan : { ...plan, topic: context.topics.hold(plan.spec) }));
+}
+
+async function waitForHeads(cold: readonly Topic[], limitMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, limitMs);
+  });
+  await Promise.race([Promise.all(cold.map((topic) => topic.ready)), late]);
+  clearTimeout(timer);
+}
+
+/** Joins (or re-positions) without sending anything: the reply goes first. */
+function place(context: HubContext, connection: Connection, plan: HeldPlan): Subscribed | SubscribeFailed {
+  const { stream, since } = plan;
+  if ('error' in plan) return { stream, error: plan.error };
+  const { view } = plan.topic;
+  const { position } = view;
+  if (position === undefined || !connection.isOpen) {
+    return { stream, error: wireError('venue_unavailable', undefined, context.coldStreamMs) };
+  }
+  const known = connection.subscriptions.get(stream);
+  const subscription = known ?? connection.join(plan.topic);
+  let recovered = known?.phase === 'live';
+  if (since !== undefined) {
+    recovered = view.after(since) !== null;
+    subscription.at = since;
+    subscription.phase = recovered ? 'replay' : 'base';
+    subscription.cause = since.epoch === position.epoch ? 'expired' : 'upstream';
+    connection.delivery.owe(subscription);
+  }
+  subscription.told = view.state;
+  return { stream, epoch: position.epoch, seq: position.seq, recovered, state: view.state };
+}
+
+function unsubscribe(context: HubContext, connection: Connection, streams: readonly string[]): MethodOutcome {
+  const problem = requestProblem(context.limits, streams.length);
+  if (problem !== null) return { ok: false, error: problem };
+  return { ok: true, result: streams.map((stream) => ({ stream, left: connection.leave(stream) })) };
+}
+
+function listOf(connection: Connection): (StreamPosition & { stream: string })[] {
+  return [...connection.subscriptions].map(([stream, { at }]) => ({ stream, epoch: at.epoch, seq: at.seq }));
+}

@@ -1,0 +1,122 @@
+import type { StreamCache, StreamLease, StreamListener, StreamView } from '../../modules/market/index.ts';
+import type { PreparedMessage } from '../../protocol/envelope.ts';
+import type { StreamPosition, StreamState } from '../../protocol/messages.ts';
+import type { StreamSpec } from '../../protocol/streams.ts';
+
+/** The receiving end of subscriptions: one connection's delivery. Both are called synchronously, in the stream's order. */
+export interface Recipient {
+  live(subscription: Subscription, prepared: PreparedMessage, nowMs: number): void;
+  reset(subscription: Subscription, nowMs: number): void;
+}
+
+/** Why a subscription needs a new base rather than the next message. */
+export type BaseCause = 'fresh' | 'expired' | 'upstream' | 'slow_consumer';
+
+/**
+ * One connection's hold on one stream.
+ * `live`: gets every message as it comes. `replay`: owed what follows `at`. `base`: owed a snapshot (or a gap). `ended`: left.
+ */
+export type Subscription = {
+  readonly topic: Topic;
+  readonly recipient: Recipient;
+  phase: 'live' | 'replay' | 'base' | 'ended';
+  cause: BaseCause;
+  /** Where the client stands once everything queued for it has arrived. */
+  at: StreamPosition;
+  /** The last state that the client was told. */
+  told: StreamState;
+  /** The connection's heartbeat interval in which the last push was made. */
+  pushedBeat: number;
+  /** A conflated stream rests until then (monotonic ms). */
+  notBeforeMs: number;
+};
+
+/** A stream that connections of this process use: one lease, one fan-out loop. */
+export class Topic implements StreamListener {
+  readonly spec: StreamSpec;
+  readonly subscriptions = new Set<Subscription>();
+  readonly #lease: StreamLease;
+  readonly #clockMs: () => number;
+  readonly #onFanOut: (prepared: PreparedMessage, receivers: number) => void;
+  /** Requests that wait for the first head. */
+  waiting = 0;
+
+  constructor(spec: StreamSpec, setup: TopicSetup) {
+    this.spec = spec;
+    this.#clockMs = setup.clockMs;
+    this.#onFanOut = setup.onFanOut;
+    this.#lease = setup.cache.lease(spec.name, this);
+  }
+
+  get view(): StreamView {
+    return this.#lease.view;
+  }
+
+  get ready(): Promise<void> {
+    return this.#lease.ready;
+  }
+
+  onMessage(prepared: PreparedMessage): void {
+    if (this.subscriptions.size === 0) return;
+    const nowMs = this.#clockMs();
+    for (const subscription of this.subscriptions) subscription.recipient.live(subscription, prepared, nowMs);
+    this.#onFanOut(prepared, this.subscriptions.size);
+  }
+
+  onReset(): void {
+    const nowMs = this.#clockMs();
+    for (const subscription of this.subscriptions) subscription.recipient.reset(subscription, nowMs);
+  }
+
+  release(): void {
+    this.#lease.release();
+  }
+}
+
+export type TopicSetup = Readonly<{
+  cache: StreamCache;
+  clockMs: () => number;
+  onFanOut: (prepared: PreparedMessage, receivers: number) => void;
+}>;
+
+/** The streams in use. A topic lives while somebody subscribes to it or waits for it. */
+export class Topics {
+  readonly #setup: TopicSetup;
+  readonly #byName = new Map<string, Topic>();
+
+  constructor(setup: TopicSetup) {
+    this.#setup = setup;
+  }
+
+  get size(): number {
+    return this.#byName.size;
+  }
+
+  /** To be given back with `letGo`, whether or not a subscription came of it. */
+  hold(spec: StreamSpec): Topic {
+    let topic = this.#byName.get(spec.name);
+    if (topic === undefined) {
+      topic = new Topic(spec, this.#setup);
+      this.#byName.set(spec.name, topic);
+    }
+    topic.waiting += 1;
+    return topic;
+  }
+
+  letGo(topic: Topic): void {
+    topic.waiting -= 1;
+    this.#releaseUnused(topic);
+  }
+
+  leave(subscription: Subscription): void {
+    subscription.phase = 'ended';
+    subscription.topic.subscriptions.delete(subscription);
+    this.#releaseUnused(subscription.topic);
+  }
+
+  #releaseUnused(topic: Topic): void {
+    if (topic.waiting > 0 || topic.subscriptions.size > 0) return;
+    this.#byName.delete(topic.spec.name);
+    topic.release();
+  }
+}

@@ -1,0 +1,118 @@
+import type { IncomingMessage, Server } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { ErrorCode } from '../../protocol/errors.ts';
+import { ERRORS, wireError } from '../../protocol/errors.ts';
+import type { ClientAddress } from './client-address.ts';
+import type { Hub } from './hub.ts';
+
+/** All doors together. Some 25 KB of memory each; past it the server protects those it has. */
+const CONNECTIONS_LIMIT = 20_000;
+const RETRY_AFTER_SECONDS = 5;
+
+export type UpgradeHandler = (request: IncomingMessage, socket: Socket, head: Buffer) => void;
+
+export type UpgradeRouterOptions = Readonly<{
+  server: Server;
+  hub: Hub;
+  /** Exact origins (`https://app.example.com`) of pages that may connect; `*` allows all. Clients without an `Origin` are no browsers and pass. */
+  allowedOrigins: readonly string[];
+  clientAddress: ClientAddress;
+  connectionsLimit?: number;
+}>;
+
+/**
+ * The server's only `upgrade` listener. Two libraries with a listener each would both act on every upgrade: engine.io ends
+ * sockets that it does not know after a second, and nobody refuses a path that neither knows. Refusals are plain HTTP with the error as JSON.
+ */
+export class UpgradeRouter {
+  readonly #options: UpgradeRouterOptions;
+  readonly #origins: ReadonlySet<string>;
+  readonly #routes = new Map<string, UpgradeHandler>();
+  readonly #perAddress = new Map<string, number>();
+  readonly #sockets = new Set<Socket>();
+  readonly #listener = (request: IncomingMessage, socket: Duplex, head: Buffer): void =>
+    this.#onUpgrade(request, socket as Socket, head);
+
+  constructor(options: UpgradeRouterOptions) {
+    this.#options = options;
+    this.#origins = new Set(options.allowedOrigins);
+    options.server.on('upgrade', this.#listener);
+  }
+
+  route(path: string, handler: UpgradeHandler): void {
+    this.#routes.set(path, handler);
+  }
+
+  unroute(path: string): void {
+    this.#routes.delete(path);
+  }
+
+  /** Stops listening and destroys what is left. */
+  close(): void {
+    this.#options.server.off('upgrade', this.#listener);
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #onUpgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    // From here on nobody else listens: without this, a peer's reset would be an uncaught exception.
+    socket.on('error', () => socket.destroy());
+    const url = request.url ?? '';
+    const query = url.indexOf('?');
+    const handler = this.#routes.get(query === -1 ? url : url.slice(0, query));
+    const refusal = handler === undefined ? 'not_found' : this.#refusalOf(request);
+    if (handler === undefined || refusal !== null) {
+      this.#options.hub.refused(refusal ?? 'not_found');
+      return refuseUpgrade(socket, refusal ?? 'not_found');
+    }
+    this.#count(this.#options.clientAddress(request), socket);
+    handler(request, socket, head);
+  }
+
+  #refusalOf(request: IncomingMessage): ErrorCode | null {
+    const { hub, clientAddress, connectionsLimit = CONNECTIONS_LIMIT } = this.#options;
+    if (hub.isDraining) return 'draining';
+    const { origin } = request.headers;
+    if (origin !== undefined && !this.#origins.has('*') && !this.#origins.has(origin)) return 'forbidden';
+    const held = this.#perAddress.get(clientAddress(request)) ?? 0;
+    if (held >= hub.limits.connectionsPerIp) return 'connection_limit';
+    return this.#sockets.size >= connectionsLimit ? 'overloaded' : null;
+  }
+
+  /** Counted from the handshake to the end of the socket, whatever becomes of it in between. */
+  #count(address: string, socket: Socket): void {
+    this.#sockets.add(socket);
+    this.#perAddress.set(address, (this.#perAddress.get(address) ?? 0) + 1);
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      const rest = this.#perAddress.get(address)! - 1;
+      if (rest > 0) this.#perAddress.set(address, rest);
+      else this.#perAddress.delete(address);
+    });
+  }
+}
+
+/** Answers an upgrade with an HTTP error and ends the socket. */
+export function refuseUpgrade(socket: Socket, code: ErrorCode, message?: string): void {
+  const error = wireError(code, message);
+  const { status } = ERRORS[code];
+  const body = JSON.stringify(error);
+  const lines = [
+    `HTTP/1.1 ${status} ${REASON_PHRASES[status] ?? 'Error'}`,
+    'Connection: close',
+    'Content-Type: application/json; charset=utf-8',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    ...(error.temporary ? [`Retry-After: ${RETRY_AFTER_SECONDS}`] : []),
+  ];
+  // The peer may never close its half: the socket goes as soon as the answer is out.
+  socket.once('finish', () => socket.destroy());
+  socket.end(`${lines.join('\r\n')}\r\n\r\n${body}`);
+}
+
+const REASON_PHRASES: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  403: 'Forbidden',
+  404: 'Not Found',
+  429: 'Too Many Requests',
+  503: 'Service Unavailable',
+};
