@@ -29,6 +29,7 @@ export interface Subscription<T> extends AsyncIterable<T> {
   /** Of the last message. */
   latency(): Latency | null;
   close(): void;
+  [Symbol.asyncIterator](): AsyncIterableIterator<T>;
 }
 
 /** A stream that stands for one value at a time. A `for await` loop gets the newest value and may skip others. */

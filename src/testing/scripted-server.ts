@@ -94,9 +94,12 @@ type Link = { handlers: TransportHandlers; outbox: InboundFrame[]; joined: Set<s
  */
 export class ScriptedServer implements Transport {
   readonly books = new Map<string, ScriptedBook>();
+  /** Answers for streams that are not books: the result of subscribing, and what follows it. */
+  readonly answers = new Map<string, (since?: StreamPosition) => { result: object; after?: Envelope[] }>();
   readonly requests: OutboundRequest[] = [];
   connects = 0;
   refuseConnects = false;
+  losesReplies = false;
   readonly limits: Record<string, number>;
   readonly #random: Random;
   #link: Link | undefined;
@@ -153,7 +156,7 @@ export class ScriptedServer implements Transport {
   }
 
   heartbeat(): void {
-    const joined = [...(this.#link?.joined ?? [])];
+    const joined = [...(this.#link?.joined ?? [])].filter((stream) => !this.answers.has(stream));
     const streams = Object.fromEntries(joined.map((stream) => [stream, this.book(stream).position]));
     this.#event('heartbeat', { serverTs: Date.now(), streams });
   }
@@ -164,6 +167,10 @@ export class ScriptedServer implements Transport {
 
   push(envelope: Envelope): void {
     this.#push(envelope);
+  }
+
+  inject(frame: InboundFrame): void {
+    this.#send(frame);
   }
 
   cut(code = 1006, reason = 'cut'): void {
@@ -205,15 +212,21 @@ export class ScriptedServer implements Transport {
     if (request.method === 'unsubscribe') for (const stream of params!.streams) link.joined.delete(stream as string);
     const after: Envelope[] = [];
     const result = request.method === 'subscribe' ? params!.streams.map((each) => this.#join(link, each, after)) : {};
+    if (this.losesReplies) return;
     this.#send({ type: 'reply', id: request.id, reply: { ok: true, result } });
     for (const envelope of after) this.#send({ type: 'message', envelope });
   }
 
   #join(link: Link, entry: SubscribeRequest['streams'][number], after: Envelope[]): unknown {
     const { stream, since } = typeof entry === 'string' ? { stream: entry, since: undefined } : entry;
-    const book = this.book(stream);
     const known = link.joined.has(stream);
     link.joined.add(stream);
+    const answer = this.answers.get(stream)?.(since);
+    if (answer) {
+      after.push(...(answer.after ?? []));
+      return { stream, ...answer.result };
+    }
+    const book = this.book(stream);
     const missed = since ? book.after(since) : null;
     // The trap for clients: whoever is subscribed and asks again without a position is told that all is well.
     const recovered = missed !== null || (known && !since);
