@@ -1,0 +1,127 @@
+import { z } from 'zod';
+import {
+  BookDeltaData,
+  BookSnapshotData,
+  CandleData,
+  CandlesData,
+  DecimalText,
+  EnvelopeSchema,
+  GapData,
+  METHODS,
+  RequestSchema,
+  StreamStateData,
+  SubscribeFailedSchema,
+  SubscribedSchema,
+  TickerData,
+  TimestampMs,
+  TradeData,
+  TradesData,
+  VenueData,
+  WireErrorSchema,
+} from '../../protocol/messages.ts';
+import type { MessageKind, MethodName, SystemEvents } from '../../protocol/messages.ts';
+import type { PublicChannel } from '../../protocol/streams.ts';
+
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+/** What each channel pushes by kind, besides `state`, which every one of them may push. */
+export const CHANNEL_DATA: Readonly<Record<PublicChannel, Partial<Record<MessageKind, z.ZodType>>>> = {
+  ticker: { snapshot: TickerData, update: TickerData },
+  book: { snapshot: BookSnapshotData, delta: BookDeltaData },
+  trades: { snapshot: TradesData, update: TradesData, gap: GapData },
+  candles: { snapshot: CandlesData, update: CandlesData },
+  venue: { snapshot: VenueData, update: VenueData },
+};
+
+const Position = z.strictObject({ epoch: z.string(), seq: z.int().min(0) });
+/** Zod twins of the connection's own events: `satisfies` keeps them equal to what the sockets send. */
+export const EVENT_DATA = {
+  welcome: z.strictObject({
+    protocol: z.literal(1),
+    connectionId: z.string(),
+    serverTs: TimestampMs,
+    limits: z.record(z.string(), z.number()),
+  }),
+  heartbeat: z.strictObject({ serverTs: TimestampMs, streams: z.record(z.string(), Position) }),
+  draining: z.strictObject({ afterMs: z.int().min(0) }),
+  slow: z.strictObject({
+    queuedFrames: z.int(),
+    queuedBytes: z.int(),
+    ageMs: z.number(),
+    action: z.enum(['conflating', 'recovered']),
+  }),
+  closing: z.strictObject({ code: z.int(), reason: z.string(), reconnect: z.boolean() }),
+} satisfies { [E in keyof SystemEvents]: z.ZodType<SystemEvents[E]> };
+
+export const EVENT_SUMMARIES: Readonly<Record<keyof SystemEvents, string>> = {
+  welcome: 'First message of every connection: who you are to the server, and all limits',
+  heartbeat: 'The last position of every stream that was silent for a while, so that a lost tail shows',
+  draining: 'The server is going away: reconnect within the time given',
+  slow: 'You read too slowly and now get snapshots instead of every message, or you have caught up',
+  closing: 'On the Socket.IO door, whose clients do not see close codes: why the connection is about to close',
+};
+
+export const METHOD_SUMMARIES: Readonly<Record<MethodName, string>> = {
+  subscribe: 'Start streams, or go on after `since`; one result per stream, in order',
+  unsubscribe: 'Stop streams',
+  list: 'The streams of this connection',
+  authenticate: 'Present or renew a token',
+  ping: 'Answers the server time',
+};
+
+const SubscribeResult = z.array(z.union([SubscribedSchema, SubscribeFailedSchema]));
+
+export function messageName(channel: PublicChannel, kind: MessageKind): string {
+  return `${channel}.${kind}`;
+}
+
+/** Every schema of the document by its name under `#/components/schemas/`. */
+export function asyncapiSchemas(): Record<string, JsonSchema> {
+  const registry = z.registry<{ id: string }>();
+  const named: Record<string, z.ZodType> = {
+    Decimal: DecimalText,
+    TimestampMs,
+    Level: BookSnapshotData.shape.bids.element,
+    StreamState: StreamStateData,
+    BookSnapshot: BookSnapshotData,
+    BookDelta: BookDeltaData,
+    Ticker: TickerData,
+    Trade: TradeData,
+    Trades: TradesData,
+    Candle: CandleData,
+    Candles: CandlesData,
+    Venue: VenueData,
+    Gap: GapData,
+    Error: WireErrorSchema,
+    Subscribed: SubscribedSchema,
+    SubscribeFailed: SubscribeFailedSchema,
+    'subscribe.result': SubscribeResult,
+    failure: z.strictObject({ id: RequestSchema.shape.id.nullable(), error: WireErrorSchema }),
+  };
+  for (const [channel, kinds] of Object.entries(CHANNEL_DATA)) {
+    for (const [kind, data] of Object.entries({ ...kinds, state: StreamStateData })) {
+      named[`${channel}.${kind}`] = EnvelopeSchema.extend({ kind: z.literal(kind as MessageKind), data });
+    }
+  }
+  for (const [method, params] of Object.entries(METHODS)) {
+    named[`${method}.request`] = RequestSchema.extend({ method: z.literal(method), params });
+    const result = method === 'subscribe' ? SubscribeResult : z.unknown();
+    named[`${method}.reply`] = z.strictObject({ id: RequestSchema.shape.id, result });
+  }
+  for (const [event, data] of Object.entries(EVENT_DATA)) {
+    named[`event.${event}`] = z.strictObject({ event: z.literal(event), data });
+  }
+  for (const [id, schema] of Object.entries(named)) registry.add(schema, { id });
+  const { schemas } = z.toJSONSchema(registry, {
+    target: 'draft-7',
+    uri: (id) => `#/components/schemas/${id}`,
+    metadata: z.globalRegistry,
+  });
+  return Object.fromEntries(Object.entries(schemas).map(([id, schema]) => [id, withoutIdentity(schema)]));
+}
+
+/** `$id` and `$schema` would make each schema a document of its own, in which the references lead nowhere. */
+function withoutIdentity(schema: JsonSchema): JsonSchema {
+  const { $id: _id, $schema: _schema, id: _name, ...rest } = schema;
+  return rest;
+}

@@ -1,0 +1,15 @@
+/** For answers that are data: a browser that shows one must not do anything with it. */
+export const DATA_POLICY = { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"] };
+
+/** For our own pages: everything from here, nothing inline, sockets to here. */
+export const PAGE_POLICY = {
+  'default-src': ["'none'"],
+  'base-uri': ["'none'"],
+  'connect-src': ["'self'"],
+  'font-src': ["'self'"],
+  'form-action': ["'none'"],
+  'frame-ancestors': ["'none'"],
+  'img-src': ["'self'", 'data:'],
+  'script-src': ["'self'"],
+  'style-src': ["'self'"],
+};
