@@ -67,6 +67,7 @@ class RedisBus implements MarketBus {
   #timer: NodeJS.Timeout | undefined;
   #ticks = 0;
   #listening = false;
+  #listenAttempt: Promise<void> | undefined;
   #echoedMs = -Infinity;
 
   constructor(setup: RedisBusSetup) {
@@ -112,6 +113,7 @@ class RedisBus implements MarketBus {
 
   async start(): Promise<void> {
     await Promise.all([this.#out.start(), this.#in.start()]);
+    await this.#listenAttempt;
     if (!this.#out.up || !this.#in.up) {
       this.#log.warn({ event: 'bus_degraded', reason: this.#out.lastError });
     }
@@ -208,7 +210,7 @@ class RedisBus implements MarketBus {
 
   #onLinkUp(link: 'in' | 'out'): void {
     this.#log.info({ event: 'bus_link_up', link });
-    if (link === 'in') void this.#listen();
+    if (link === 'in') this.#listenAttempt = this.#listen();
     else if (this.#listening) this.#onBothUp();
   }
 

@@ -2,9 +2,9 @@ import type { Level } from '../../protocol/messages.ts';
 import type { FeedBook } from './upstream.ts';
 import type { LevelTexts } from './market-text.ts';
 
-/** Prices and sizes outside of this do not fit the wire's 64 characters, and no market has them. */
+/** No market has prices or sizes outside of this, and their texts would have exponents or not fit the wire. */
 const VALUE_MIN = 1e-30;
-const VALUE_MAX = 1e30;
+const VALUE_MAX = 1e20;
 
 /** `1` for asks (best is lowest), `-1` for bids. */
 export type Direction = 1 | -1;
