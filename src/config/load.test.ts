@@ -195,6 +195,12 @@ describe('what the variables mean together', () => {
     expect(configOf({}).venues).toEqual(['binance', 'kraken', 'coinbase', 'kucoin']);
   });
 
+  it('a gateway that cannot look into the recording must be told its venues', () => {
+    const env = { ROLES: 'gateway', REDIS_URL: 'redis://cache', REPLAY_DIR: '/recorded' };
+    expect(problemsOf(load(env))).toEqual(['VENUES']);
+    expect(problemsOf(load({ ...env, VENUES: 'binance' }))).toEqual([]);
+  });
+
   it('both ports may be 0, each then being any free one', () => {
     expect(configOf({ PORT: '0', OPS_PORT: '0' })).toMatchObject({ port: 0, opsPort: 0 });
   });

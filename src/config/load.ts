@@ -96,14 +96,17 @@ function contradictions(facts: Facts, surroundings: Surroundings): NameProblem[]
   if (split && values.REDIS_URL === undefined && !broken.has('REDIS_URL')) {
     complain('ROLES', 'splits the roles over processes, which needs REDIS_URL; without it only ROLES=all works');
   }
+  if (split && marketData === 'recording' && values.VENUES === undefined) {
+    complain('VENUES', 'must be named when a recording is played by another process than the one that serves it');
+  }
   if (values.PORT !== undefined && values.PORT !== 0 && values.PORT === values.OPS_PORT) {
     complain('OPS_PORT', 'is the same as PORT; operations are never served on the public port');
   }
-  if (marketData === 'recording' && values.REPLAY_DIR === undefined && !broken.has('REPLAY_DIR')) {
-    complain('REPLAY_DIR', 'is needed by MARKET_DATA=recording: a folder of recorded traffic');
-  }
-  if (values.REPLAY_DIR !== undefined && marketData === 'recording' && !surroundings.isFolder(values.REPLAY_DIR)) {
-    complain('REPLAY_DIR', 'is not a folder');
+  if (roles.includes('feed') && marketData === 'recording') {
+    if (values.REPLAY_DIR === undefined) {
+      if (!broken.has('REPLAY_DIR'))
+        complain('REPLAY_DIR', 'is needed by MARKET_DATA=recording: a folder of recorded traffic');
+    } else if (!surroundings.isFolder(values.REPLAY_DIR)) complain('REPLAY_DIR', 'is not a folder');
   }
   return values.APP_MODE === 'production' ? [...problems, ...productionRefusals(facts, surroundings)] : problems;
 }

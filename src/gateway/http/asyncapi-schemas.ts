@@ -69,7 +69,14 @@ export const METHOD_SUMMARIES: Readonly<Record<MethodName, string>> = {
   ping: 'Answers the server time',
 };
 
-const SubscribeResult = z.array(z.union([SubscribedSchema, SubscribeFailedSchema]));
+/** What each method answers; one entry per stream in the order of the request. */
+const METHOD_RESULTS: Readonly<Record<MethodName, z.ZodType>> = {
+  subscribe: z.array(z.union([SubscribedSchema, SubscribeFailedSchema])),
+  unsubscribe: z.array(z.strictObject({ stream: z.string(), left: z.boolean() })),
+  list: z.array(z.strictObject({ stream: z.string(), epoch: z.string(), seq: z.int().min(0) })),
+  authenticate: z.strictObject({}),
+  ping: z.strictObject({ serverTs: TimestampMs }),
+};
 
 export function messageName(channel: PublicChannel, kind: MessageKind): string {
   return `${channel}.${kind}`;
@@ -95,7 +102,6 @@ export function asyncapiSchemas(): Record<string, JsonSchema> {
     Error: WireErrorSchema,
     Subscribed: SubscribedSchema,
     SubscribeFailed: SubscribeFailedSchema,
-    'subscribe.result': SubscribeResult,
     failure: z.strictObject({ id: RequestSchema.shape.id.nullable(), error: WireErrorSchema }),
   };
   for (const [channel, kinds] of Object.entries(CHANNEL_DATA)) {
@@ -105,7 +111,7 @@ export function asyncapiSchemas(): Record<string, JsonSchema> {
   }
   for (const [method, params] of Object.entries(METHODS)) {
     named[`${method}.request`] = RequestSchema.extend({ method: z.literal(method), params });
-    const result = method === 'subscribe' ? SubscribeResult : z.unknown();
+    const result = METHOD_RESULTS[method as MethodName];
     named[`${method}.reply`] = z.strictObject({ id: RequestSchema.shape.id, result });
   }
   for (const [event, data] of Object.entries(EVENT_DATA)) {

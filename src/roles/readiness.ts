@@ -1,0 +1,35 @@
+import type { MarketDirectory } from '../modules/market/index.ts';
+import type { Readiness, VenueReadiness } from '../gateway/http/ops-server.ts';
+
+/** A venue that has not told its markets after this long must not keep the others from serving. */
+export const START_DEADLINE_MS = 30_000;
+
+export type ReadinessFacts = Readonly<{
+  roles: readonly string[];
+  /** False while starting and from the moment of stopping. */
+  serving: boolean;
+  sinceStartMs: number;
+  bus: 'ok' | 'degraded';
+  venues: readonly VenueReadiness[];
+}>;
+
+/** All venues have told their markets; or the start deadline has passed and at least one has. */
+export function decideReadiness(facts: ReadinessFacts): Readiness {
+  const { roles, bus, venues } = facts;
+  const missing = venues.filter((venue) => !venue.loaded).map((venue) => venue.venue);
+  const late = facts.sinceStartMs >= START_DEADLINE_MS && missing.length < venues.length;
+  const ready = facts.serving && (missing.length === 0 || late);
+  const without = missing.length === 0 ? '' : `without markets of ${missing.join(', ')}`;
+  return { ready, reason: facts.serving ? without : 'starting or stopping', roles, bus, venues };
+}
+
+export function venueReadiness(directory: MarketDirectory, venues: readonly string[]): VenueReadiness[] {
+  const told = new Map(directory.venues().map((venue) => [venue.venue, venue]));
+  return venues.map((venue) => ({
+    venue,
+    loaded: (directory.markets(venue)?.length ?? 0) > 0,
+    markets: directory.markets(venue)?.length ?? 0,
+    status: told.get(venue)?.status ?? 'unknown',
+    reason: told.get(venue)?.reason ?? '',
+  }));
+}
