@@ -8,8 +8,8 @@ export interface SocketIoLike {
   readonly io: { reconnection(enabled: boolean): unknown };
   connect(): unknown;
   disconnect(): unknown;
-  on(event: string, listener: (...values: never[]) => void): unknown;
-  off(event: string, listener: (...values: never[]) => void): unknown;
+  on(event: string, listener: (...values: unknown[]) => void): unknown;
+  off(event: string, listener: (...values: unknown[]) => void): unknown;
   emit(event: string, ...values: unknown[]): unknown;
 }
 
