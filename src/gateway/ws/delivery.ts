@@ -63,19 +63,21 @@ export class Delivery implements Recipient {
   }
 
   live(subscription: Subscription, prepared: PreparedMessage, nowMs: number): void {
-    if (subscription.phase !== 'live') return;
     if (this.#conflating) {
-      this.#miss(subscription, subscription.at);
       this.#setup.traffic.conflated += 1;
+      if (subscription.phase === 'live') this.#miss(subscription, subscription.at);
       return;
     }
+    // What is owed will be made from the stream as it stands then, this message included.
+    if (subscription.phase !== 'live') return;
     this.#pushMessage(subscription, prepared, nowMs);
     this.#suspectIfBehind();
   }
 
   reset(subscription: Subscription, nowMs: number): void {
     if (subscription.phase === 'ended') return;
-    if (subscription.phase !== 'base' || subscription.cause !== 'fresh') {
+    // A replay under way finds out by itself that there is nothing to replay from.
+    if (subscription.phase === 'live') {
       subscription.phase = 'base';
       subscription.cause = 'upstream';
     }
@@ -102,21 +104,22 @@ export class Delivery implements Recipient {
       if (this.#conflating && subscription.notBeforeMs > nowMs) continue;
       if (!this.#bringUp(subscription, nowMs)) continue;
       this.#owed.delete(subscription);
-      subscription.notBeforeMs = nowMs + CONFLATED_INTERVAL_MS;
+      if (this.#conflating) subscription.notBeforeMs = nowMs + CONFLATED_INTERVAL_MS;
     }
   }
 
   /** Judges the backlog; called regularly, and soon after `onSuspect`. */
   check(nowMs: number): void {
     const backlog = this.#outbox.backlog(nowMs);
-    const hopeless = closeReason(backlog, this.#setup.limits);
-    if (hopeless !== null) return this.#setup.onHopeless(hopeless);
     if (this.#conflating) this.#watchForCalm(backlog, nowMs);
     else {
       const reason = conflationReason(backlog, this.#setup.limits);
       if (reason !== null) this.#conflate(backlog, reason);
     }
-    this.catchUp(nowMs);
+    // Judged by what is left: market data that waited has just been thrown away.
+    const hopeless = closeReason(this.#outbox.backlog(nowMs), this.#setup.limits);
+    if (hopeless === null) this.catchUp(nowMs);
+    else this.#setup.onHopeless(hopeless);
   }
 
   /** Positions of the live streams that had no push in the interval that ends now. */

@@ -56,7 +56,7 @@ function subscribe(context: HubContext, connection: Connection, params: Subscrib
     typeof each === 'string' ? { stream: each, since: undefined } : { stream: each.stream, since: each.since },
   );
   const plans = hold(context, planAll(context, connection, entries));
-  const cold = plans.flatMap((plan) => ('topic' in plan && plan.topic.view.position === undefined ? [plan.topic] : []));
+  const cold = plans.flatMap((plan) => ('topic' in plan && !plan.topic.isReady ? [plan.topic] : []));
   const finish = (): MethodOutcome => {
     try {
       return { ok: true, result: plans.map((plan) => place(context, connection, plan)) };
@@ -116,7 +116,7 @@ function place(context: HubContext, connection: Connection, plan: HeldPlan): Sub
   if ('error' in plan) return { stream, error: plan.error };
   const { view } = plan.topic;
   const { position } = view;
-  if (position === undefined || !connection.isOpen) {
+  if (!plan.topic.isReady || position === undefined || !connection.isOpen) {
     return { stream, error: wireError('venue_unavailable', undefined, context.coldStreamMs) };
   }
   const known = connection.subscriptions.get(stream);

@@ -35,25 +35,27 @@ export type Subscription = {
 export class Topic implements StreamListener {
   readonly spec: StreamSpec;
   readonly subscriptions = new Set<Subscription>();
+  readonly ready: Promise<void>;
   readonly #lease: StreamLease;
   readonly #clockMs: () => number;
   readonly #onFanOut: (prepared: PreparedMessage, receivers: number) => void;
-  /** Requests that wait for the first head. */
+  /** Requests that hold the topic before (or without) subscribing. */
   waiting = 0;
+  /** The first head has come. A position alone does not say so: a head whose content was wrong has one too. */
+  isReady = false;
 
   constructor(spec: StreamSpec, setup: TopicSetup) {
     this.spec = spec;
     this.#clockMs = setup.clockMs;
     this.#onFanOut = setup.onFanOut;
     this.#lease = setup.cache.lease(spec.name, this);
+    this.ready = this.#lease.ready.then(() => {
+      this.isReady = true;
+    });
   }
 
   get view(): StreamView {
     return this.#lease.view;
-  }
-
-  get ready(): Promise<void> {
-    return this.#lease.ready;
   }
 
   onMessage(prepared: PreparedMessage): void {
