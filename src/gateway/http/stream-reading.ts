@@ -16,15 +16,14 @@ export async function readStream(cache: StreamCache, stream: string, waitMs: num
     if (known !== null) return known;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, waitMs);
-      const settle = (enough: boolean): void => {
-        if (!enough) return;
+      // A stream that starts brings its first snapshot right before the word that it is live: waiting for both saves the
+      // client a false doubt.
+      changed = () => {
+        if (lease.view.snapshot() === null || lease.view.state.status === 'resyncing') return;
         clearTimeout(timer);
         resolve();
       };
-      // A stream that starts brings its first snapshot right before the word that it is live: waiting for both saves the
-      // client a false doubt. One that was there already answers as it is, live or not.
-      changed = () => settle(lease.view.state.status === 'live' && lease.view.snapshot() !== null);
-      void lease.ready.then(() => settle(lease.view.snapshot() !== null));
+      void lease.ready.then(() => changed());
     });
     return readingOf(lease.view);
   } finally {
