@@ -1,0 +1,126 @@
+import { MAX_BOOK_DEPTH } from '../modules/market/upstream.ts';
+import { bestLevels, isCrossed, isSpoiled, middlePrice, sameLevels, trimBook } from './book-guard.ts';
+import type { CcxtBook } from './ccxt-surface.ts';
+import type { Channel, ChannelContext } from './channel.ts';
+import { exchangeTime } from './normalize.ts';
+import type { BookEvent } from './thread-protocol.ts';
+
+/** The last posted state, to tell what is new. */
+type Image = Readonly<{ bids: Float64Array; asks: Float64Array; nonce: number | undefined }>;
+
+/** Believes ccxt's live book only while every check holds, and copies its best levels at the moment they are posted. */
+export class BookChannel implements Channel {
+  readonly #context: ChannelContext;
+  /** Touched by the frame being handled, not judged yet. */
+  #candidate: CcxtBook | undefined;
+  /** Judged and found good. */
+  #book: CcxtBook | undefined;
+  #bookTs: number | undefined;
+  #ingestTs = 0;
+  #lastNonce: number | undefined;
+  #posted: Image | undefined;
+  #newerThan: Image | undefined;
+
+  constructor(context: ChannelContext) {
+    this.#context = context;
+  }
+
+  take(result: unknown): void {
+    if (!isBook(result)) return;
+    const stored = this.#context.exchange.orderbooks[this.#context.upstream.symbol];
+    // A snapshot that was asked for before the book was dropped still arrives, in an object that ccxt keeps no more.
+    if (stored !== undefined && stored !== result) return;
+    this.#candidate = result;
+    this.#context.touched();
+  }
+
+  settle(): void {
+    const book = this.#candidate;
+    this.#candidate = undefined;
+    if (book === undefined) return;
+    const context = this.#context;
+    if (isSpoiled(book)) return context.doubt('impossible value', true);
+    // Not whole yet is no fault: the exchange's snapshot was late, and ccxt will find out with the next change.
+    if (!context.complete(book)) return;
+    if (isCrossed(book)) return context.doubt('crossed book', true);
+    const older = this.#lastNonce !== undefined && book.nonce !== undefined && book.nonce < this.#lastNonce;
+    if (older && context.live) return context.doubt('older than before', true);
+    const middle = middlePrice(book);
+    if (middle !== undefined && !context.band.accept(middle, context.monotonic())) {
+      return context.doubt('absurd price', true);
+    }
+    if (!this.#isNewer(book)) return;
+    trimBook(book);
+    this.#newerThan = undefined;
+    this.#book = book;
+    this.#lastNonce = book.nonce;
+    this.#ingestTs = context.ingestTs;
+    this.#bookTs = exchangeTime(book.timestamp, context.ingestTs);
+    context.delayed(this.#bookTs);
+    context.verified();
+    context.outbox.bookChanged(context.key);
+  }
+
+  /** For the outbox: reads the live book now. Null when there is nothing new or nothing to be believed. */
+  read(): BookEvent | null {
+    const book = this.#book;
+    if (book === undefined || !this.#context.live) return null;
+    const bids = bestLevels(book.bids, MAX_BOOK_DEPTH);
+    const asks = bestLevels(book.asks, MAX_BOOK_DEPTH);
+    const image: Image = { bids: bids.slice(), asks: asks.slice(), nonce: book.nonce };
+    if (this.#posted !== undefined && sameImage(this.#posted, image)) return null;
+    this.#posted = image;
+    const exchangeSeq = this.#context.quirks.bookIds ? book.nonce : undefined;
+    return {
+      type: 'book',
+      key: this.#context.key,
+      bids,
+      asks,
+      ...(exchangeSeq === undefined ? {} : { exchangeSeq }),
+      ...(this.#bookTs === undefined ? {} : { exchangeTs: this.#bookTs }),
+      ingestTs: this.#ingestTs,
+    };
+  }
+
+  subscribing(): void {}
+
+  forget(): void {
+    const { exchange, upstream } = this.#context;
+    delete exchange.orderbooks[upstream.symbol];
+    // Coinbase answers for BTC/USDC under the name of BTC/USD: then the book is stored under another symbol.
+    const held = this.#book ?? this.#candidate;
+    for (const [symbol, book] of Object.entries(exchange.orderbooks)) {
+      if (book === held) delete exchange.orderbooks[symbol];
+    }
+    this.#book = undefined;
+    this.#candidate = undefined;
+    // The next state is a fresh start and must be posted even if it equals the last one.
+    this.#posted = undefined;
+  }
+
+  awaitNewer(): void {
+    this.#newerThan ??= this.#posted;
+  }
+
+  repeat(): void {
+    this.#posted = undefined;
+    if (this.#book !== undefined) this.#context.outbox.bookChanged(this.#context.key);
+  }
+
+  #isNewer(book: CcxtBook): boolean {
+    const than = this.#newerThan;
+    if (than === undefined) return true;
+    if (than.nonce !== undefined && book.nonce !== undefined) return book.nonce > than.nonce;
+    const bids = bestLevels(book.bids, MAX_BOOK_DEPTH);
+    return !sameLevels(bids, than.bids) || !sameLevels(bestLevels(book.asks, MAX_BOOK_DEPTH), than.asks);
+  }
+}
+
+function sameImage(a: Image, b: Image): boolean {
+  return a.nonce === b.nonce && sameLevels(a.bids, b.bids) && sameLevels(a.asks, b.asks);
+}
+
+function isBook(value: unknown): value is CcxtBook {
+  const book = value as Partial<CcxtBook> | null | undefined;
+  return typeof book === 'object' && book !== null && Array.isArray(book.bids) && Array.isArray(book.asks);
+}
