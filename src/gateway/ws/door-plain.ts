@@ -19,9 +19,16 @@ export interface Door {
   close(): Promise<void>;
 }
 
+export type PlainDoorOptions = Readonly<{
+  router: UpgradeRouter;
+  hub: Hub;
+  pings?: Readonly<{ intervalMs: number }>;
+}>;
+
 /** Plain WebSocket: a request is `{id, method, params}`, a push is the bare envelope. */
-export function attachPlainDoor(options: { router: UpgradeRouter; hub: Hub; pingIntervalMs?: number }): Door {
-  const { router, hub, pingIntervalMs = PING_INTERVAL_MS } = options;
+export function attachPlainDoor(options: PlainDoorOptions): Door {
+  const { router, hub } = options;
+  const pingIntervalMs = options.pings?.intervalMs ?? PING_INTERVAL_MS;
   const server = new BoundedWebSocketServer({ noServer: true, maxPayload: hub.limits.inboundBytes });
   router.route(PLAIN_DOOR_PATH, (request, socket, head) => {
     server.handleUpgrade(request, socket, head, (client) => serve(hub, client, socket, pingIntervalMs));

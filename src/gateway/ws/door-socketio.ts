@@ -28,9 +28,8 @@ export type SocketIoDoorOptions = Readonly<{
   log: Log;
   /** Present: control messages reach the sockets of all processes that share this Redis. */
   control?: ControlClients;
-  /** Milliseconds; engine.io's own by default (25 s, 20 s). */
-  pingIntervalMs?: number;
-  pingTimeoutMs?: number;
+  /** engine.io's own by default: 25 s, 20 s. */
+  pings?: Readonly<{ intervalMs: number; timeoutMs: number }>;
 }>;
 
 type EngineSocket = IoSocket['conn'];
@@ -58,7 +57,7 @@ export function attachSocketIoDoor(options: SocketIoDoorOptions): Door & { reado
   };
 }
 
-function serverOptions({ hub, log, control, pingIntervalMs, pingTimeoutMs }: SocketIoDoorOptions): object {
+function serverOptions({ hub, log, control, pings }: SocketIoDoorOptions): object {
   return {
     transports: ['websocket'],
     allowUpgrades: false,
@@ -70,8 +69,7 @@ function serverOptions({ hub, log, control, pingIntervalMs, pingTimeoutMs }: Soc
     wsEngine: BoundedWebSocketServer,
     parser: textParser,
     ...(control && { adapter: createControlAdapter(control, log) }),
-    ...(pingIntervalMs !== undefined && { pingInterval: pingIntervalMs }),
-    ...(pingTimeoutMs !== undefined && { pingTimeout: pingTimeoutMs }),
+    ...(pings && { pingInterval: pings.intervalMs, pingTimeout: pings.timeoutMs }),
   };
 }
 

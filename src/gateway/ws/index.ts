@@ -17,6 +17,8 @@ export type DoorsOptions = Readonly<{
   /** Proxies whose `X-Forwarded-For` is believed. */
   trustedProxies: readonly string[];
   control?: ControlClients;
+  /** Milliseconds between the server's pings, and (Socket.IO) how long it waits for the pong. */
+  pings?: Readonly<{ intervalMs: number; timeoutMs: number }>;
 }>;
 
 export interface Doors {
@@ -27,15 +29,13 @@ export interface Doors {
 }
 
 /** Opens both doors on one HTTP server. */
-export function attachDoors({ server, hub, log, allowedOrigins, trustedProxies, control }: DoorsOptions): Doors {
+export function attachDoors(options: DoorsOptions): Doors {
+  const { server, hub, allowedOrigins, trustedProxies } = options;
   const clientAddress = clientAddressBehind(trustedProxies);
   const router = new UpgradeRouter({ server, hub, allowedOrigins, clientAddress });
-  const doors = [
-    attachPlainDoor({ router, hub }),
-    attachSocketIoDoor({ router, hub, log, ...(control && { control }) }),
-  ];
+  const doors = [attachPlainDoor({ ...options, router }), attachSocketIoDoor({ ...options, router })];
   return {
-    drain: (options) => hub.drain(options),
+    drain: (pace) => hub.drain(pace),
     async close() {
       hub.stop();
       await Promise.all(doors.map((door) => door.close()));
