@@ -165,6 +165,7 @@ export class RecordingState {
 
   #played(book: DepthBook, event: BookEvent): BookEvent {
     book.apply(event);
+    if (this.#survey.bookDepth !== undefined) book.cut(this.#survey.bookDepth);
     return event;
   }
 
@@ -187,15 +188,16 @@ export class RecordingState {
   #snapshot(state: SymbolState, item: DecodedSnapshot): TapeEvent[] {
     const { book } = state;
     if (book === undefined) return [];
-    if (item.lastId > 0) return this.#restSnapshot(state, book, item);
+    if (!item.inBand) return this.#restSnapshot(state, book, item);
     if (!state.reached) {
       state.reached = true;
       return [];
     }
     // The recorder reconnected. Its clients here did not, so the difference reaches them as a change.
-    const id = book.lastId + 1;
-    this.#sawId(state, id);
-    return [this.#bridge(book, item, id, item.ts + this.#shiftMs)];
+    const lastId = Math.max(book.lastId + 1, item.lastId + state.idShift);
+    this.#sawId(state, lastId);
+    delete state.pending;
+    return [this.#bridge(book, item, lastId, item.ts + this.#shiftMs)];
   }
 
   /** A recorded REST answer matters only where the recording had a hole: it makes the book known again. */

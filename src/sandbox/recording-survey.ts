@@ -16,6 +16,9 @@ export type Survey = Readonly<{
   snapshots: ReadonlyMap<string, DecodedSnapshot>;
   /** Timeframes that the recording carries itself, per symbol. */
   candles: ReadonlyMap<string, readonly Timeframe[]>;
+  /** See `TapeSource`. */
+  bookDepth: number | undefined;
+  numbered: boolean;
   frames: number;
 }>;
 
@@ -60,6 +63,8 @@ export async function surveyRecording(files: readonly string[], decoder: Decoder
     markets: marketsOf(found, decoder, log),
     snapshots: found.snapshots,
     candles: new Map([...found.candles].map(([symbol, set]) => [symbol, [...set]])),
+    bookDepth: found.snapshots.size === 0 ? undefined : decoder.bookDepth?.(found.snapshots.values()),
+    numbered: [...found.snapshots.values()].some(({ lastId }) => lastId > 0),
     frames: found.frames,
   };
 }

@@ -21,6 +21,8 @@ import type {
 const SLICE_MS = 8;
 /** Waits shorter than this are not worth a timer. */
 const LEAST_WAIT_MS = 1;
+/** A longer hole on the tape is a stopped recorder, not a quiet exchange, and is shortened to this. */
+const HOLE_LIMIT_US = 30_000_000;
 
 export type RecordingOptions = Readonly<{
   /** 1: recorded pace, N: N times faster, 0: as fast as clients take it. */
@@ -37,6 +39,8 @@ export class RecordingSource implements TapeSource {
   readonly venue: SandboxVenue;
   readonly origin = 'recording';
   readonly markets: readonly TapeMarket[];
+  readonly numbered: boolean;
+  readonly bookDepth: number | undefined;
   /** Resolves when the tape has been played once to its end (with `loop`: when the source is stopped). */
   readonly finished: Promise<void>;
   readonly #files: readonly string[];
@@ -51,6 +55,8 @@ export class RecordingSource implements TapeSource {
   constructor(files: readonly string[], decoder: Decoder, survey: Survey, options: RecordingOptions) {
     this.venue = decoder.venue;
     this.markets = survey.markets;
+    this.numbered = survey.numbered;
+    this.bookDepth = survey.bookDepth;
     this.#files = files;
     this.#decoder = decoder;
     this.#state = new RecordingState(survey);
@@ -114,7 +120,8 @@ export class RecordingSource implements TapeSource {
     let played = 0;
     for await (const batch of mergedLines(this.#files)) {
       for (const line of batch) {
-        const waitMs = pace.waitMs(line.tsUs);
+        // REST answers were fetched when the recorder liked; only the exchange's own frames have a pace.
+        const waitMs = line.type === 'recv' ? pace.waitMs(line.tsUs) : 0;
         if (waitMs > 0 || pace.sliceOver()) {
           if (waitMs > 0) await sleep(waitMs, undefined, { signal: this.#abort.signal });
           else await nextTurn();
@@ -148,8 +155,9 @@ export class RecordingSource implements TapeSource {
 class Pace {
   readonly #speed: number;
   readonly #monotonic: () => number;
-  #startMs: number;
-  #firstUs: number | undefined;
+  readonly #startMs: number;
+  #lastUs: number | undefined;
+  #elapsedUs = 0;
   #sliceStartMs: number;
 
   constructor(speed: number, monotonic: () => number) {
@@ -160,9 +168,10 @@ class Pace {
   }
 
   waitMs(tsUs: number): number {
-    this.#firstUs ??= tsUs;
+    this.#elapsedUs += Math.min(HOLE_LIMIT_US, tsUs - (this.#lastUs ?? tsUs));
+    this.#lastUs = tsUs;
     if (this.#speed === 0) return 0;
-    const dueMs = this.#startMs + (tsUs - this.#firstUs) / 1000 / this.#speed;
+    const dueMs = this.#startMs + this.#elapsedUs / 1000 / this.#speed;
     const waitMs = dueMs - this.#monotonic();
     return waitMs >= LEAST_WAIT_MS ? waitMs : 0;
   }

@@ -71,6 +71,10 @@ export interface TapeSource {
   readonly venue: SandboxVenue;
   readonly origin: 'recording' | 'simulation';
   readonly markets: readonly TapeMarket[];
+  /** False: the recorded exchange numbers no book change, `lastId` is the source's own count. */
+  readonly numbered?: boolean;
+  /** Levels per side that the recorded book stream carries, where its clients have to cut the book themselves (Kraken). */
+  readonly bookDepth?: number | undefined;
   /** The venue's clock, Unix milliseconds. */
   now(): number;
   /**

@@ -77,7 +77,7 @@ export class Topics<T> {
   }
 
   drop(peer: Peer): void {
-    for (const topic of [...this.#topics.keys()]) this.remove(topic, peer);
+    for (const topic of this.#topics.keys()) this.remove(topic, peer);
   }
 
   /** Undefined when nobody listens, so that a driver can skip encoding. */

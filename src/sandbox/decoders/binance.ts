@@ -5,10 +5,10 @@ import { asLevels, asObject, asObjects, asText } from './decoder.ts';
 import type { Decoded, DecodedHttp, Decoder, Json } from './decoder.ts';
 
 /** Tried in this order when no exchangeInfo says how an id splits. */
-const QUOTE_ASSETS = [
-  ...['FDUSD', 'USDT', 'USDC', 'BUSD', 'TUSD', 'USDP', 'DAI', 'BTC', 'ETH', 'BNB', 'EUR', 'GBP', 'AUD', 'BRL', 'TRY'],
-  ...['RUB', 'UAH', 'NGN', 'ZAR', 'BIDR', 'IDRT', 'VAI', 'PAX', 'XRP', 'TRX', 'USD'],
-];
+const QUOTE_ASSETS =
+  'FDUSD USDT USDC BUSD TUSD USDP DAI BTC ETH BNB EUR GBP AUD BRL TRY RUB UAH NGN ZAR BIDR IDRT VAI PAX XRP TRX USD'.split(
+    ' ',
+  );
 
 export function createBinanceDecoder(venue: 'binance' | 'binanceusdm'): Decoder {
   const symbols = new Map<string, string>();
@@ -140,6 +140,7 @@ function decodeHttp(
   if (id === undefined || typeof body['lastUpdateId'] !== 'number') return undefined;
   return {
     kind: 'snapshot',
+    inBand: false,
     symbol: symbolOf(id),
     ts: Number(body['T'] ?? 0),
     lastId: body['lastUpdateId'],

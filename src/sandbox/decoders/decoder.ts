@@ -1,8 +1,9 @@
 import type { SandboxVenue, TapeEvent, TapeLevel, TapeMarket } from '../tape.ts';
 
-/** A whole book, in-band or from REST. */
+/** A whole book, from the stream itself (`inBand`) or from REST. `lastId` 0: this exchange numbers nothing. */
 export type DecodedSnapshot = Readonly<{
   kind: 'snapshot';
+  inBand: boolean;
   symbol: string;
   ts: number;
   lastId: number;
@@ -21,6 +22,8 @@ export interface Decoder {
   /** Events in the frame's order, the first with `raw`; nothing for acks, heartbeats and channels that no stream is made of. */
   frame(raw: string, receivedMs: number): readonly Decoded[];
   http(url: string, raw: string): DecodedHttp | undefined;
+  /** Levels per side of the recorded book stream, where clients must cut the book to it; see `TapeSource.bookDepth`. */
+  bookDepth?(snapshots: Iterable<DecodedSnapshot>): number;
   /** Tells the decoder which markets exist, so that ids without a separator can be split. */
   learn(markets: readonly TapeMarket[]): void;
 }
@@ -41,6 +44,12 @@ export function asText(value: unknown): string {
   return typeof value === 'number' ? String(value) : '';
 }
 
+/** Unix milliseconds of an ISO 8601 time with any number of fraction digits. */
+export function asTime(value: unknown, otherwise: number): number {
+  const ts = typeof value === 'string' ? Date.parse(value) : Number.NaN;
+  return Number.isNaN(ts) ? otherwise : ts;
+}
+
 /** [[price, size, ...]] as texts. */
 export function asLevels(value: unknown): TapeLevel[] {
   if (!Array.isArray(value)) return [];
@@ -49,7 +58,8 @@ export function asLevels(value: unknown): TapeLevel[] {
   );
 }
 
-/** Gives the frame to the first of its events; see `TapeEvent`. */
+/** Gives the frame to the first of its events; see `TapeEvent`. A frame about several symbols cannot leave as it is. */
 export function framed(events: readonly TapeEvent[], raw: string): TapeEvent[] {
+  if (events.some((event) => event.symbol !== events[0]!.symbol)) return [...events];
   return events.map((event, index) => ({ ...event, raw: index === 0 ? raw : '' }));
 }

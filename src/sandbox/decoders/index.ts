@@ -1,16 +1,23 @@
 import type { SandboxVenue } from '../tape.ts';
 import { createBinanceDecoder } from './binance.ts';
+import { createCoinbaseDecoder } from './coinbase.ts';
+import { createKrakenDecoder } from './kraken.ts';
+import { createKucoinDecoder } from './kucoin.ts';
+import { createOkxDecoder } from './okx.ts';
 import { asObject, asText } from './decoder.ts';
 import type { Decoder, Json } from './decoder.ts';
 
+const DECODERS: Readonly<Record<SandboxVenue, () => Decoder>> = {
+  binance: () => createBinanceDecoder('binance'),
+  binanceusdm: () => createBinanceDecoder('binanceusdm'),
+  kraken: createKrakenDecoder,
+  coinbase: createCoinbaseDecoder,
+  kucoin: createKucoinDecoder,
+  okx: createOkxDecoder,
+};
+
 export function createDecoder(venue: SandboxVenue): Decoder {
-  switch (venue) {
-    case 'binance':
-    case 'binanceusdm':
-      return createBinanceDecoder(venue);
-    default:
-      throw new Error(`no decoder for ${venue}`);
-  }
+  return DECODERS[venue]();
 }
 
 export type Detected = SandboxVenue | 'kraken-v1';

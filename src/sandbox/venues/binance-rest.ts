@@ -1,9 +1,11 @@
+import { decimalsOfTick } from '../../kernel/decimal-text.ts';
 import { TIMEFRAMES_MS } from '../../protocol/streams.ts';
 import type { Timeframe } from '../../protocol/streams.ts';
 import type { TapeBook, TapeMarket } from '../tape.ts';
 import type { RestReply, RestRequest, VenueServices } from '../venue.ts';
 import { numeric } from './binance-wire.ts';
 import type { BinanceVenue, BinanceWire } from './binance-wire.ts';
+import { candlesBetween, numberIn, wholeNumber } from './query.ts';
 
 /** Deepest snapshots that the exchange answers. */
 const DEPTH_LIMIT = { binance: 5000, binanceusdm: 1000 } as const;
@@ -27,7 +29,7 @@ export function createBinanceRest(venue: BinanceVenue, services: VenueServices, 
     const symbol = wire.symbolOf(id);
     return symbol === undefined ? failure(400, -1121, 'Invalid symbol.') : run(symbol, wire.idOf(symbol));
   };
-  const rows = (query: URLSearchParams): number => clamp(query.get('limit'), DEFAULT_ROWS, ROWS_LIMIT);
+  const rows = (query: URLSearchParams): number => wholeNumber(query, 'limit', DEFAULT_ROWS, ROWS_LIMIT);
   const tickers = (query: URLSearchParams, shape: (symbol: string) => object | undefined): RestReply => {
     if (query.has('symbol')) return ofSymbol(query, (symbol) => ok(shape(symbol) ?? {}));
     return ok(source.markets.flatMap(({ symbol }) => shape(symbol) ?? []));
@@ -65,7 +67,7 @@ export function createBinanceRest(venue: BinanceVenue, services: VenueServices, 
 
 function depth(venue: BinanceVenue, book: TapeBook | undefined, query: URLSearchParams): RestReply {
   if (book === undefined) return failure(503, -1001, 'Internal error; no order book is known for this symbol yet.');
-  const limit = clamp(query.get('limit'), DEFAULT_DEPTH[venue], DEPTH_LIMIT[venue]);
+  const limit = wholeNumber(query, 'limit', DEFAULT_DEPTH[venue], DEPTH_LIMIT[venue]);
   const times = venue === 'binanceusdm' ? { E: book.ts, T: book.ts } : {};
   const bids = book.bids.slice(0, limit);
   return ok({ lastUpdateId: book.lastId, ...times, bids, asks: book.asks.slice(0, limit) });
@@ -75,12 +77,8 @@ function klines(services: VenueServices, symbol: string, query: URLSearchParams,
   const interval = query.get('interval') ?? '';
   if (!Object.hasOwn(TIMEFRAMES_MS, interval)) return failure(400, -1120, 'Invalid interval.');
   const timeframe = interval as Timeframe;
-  const from = Number(query.get('startTime') ?? 0);
-  const to = Number(query.get('endTime') ?? Number.POSITIVE_INFINITY);
-  const known = services.source
-    .candles(symbol, timeframe, ROWS_LIMIT)
-    .filter(({ openTs }) => openTs >= from && openTs <= to);
-  const wanted = query.has('startTime') ? known.slice(0, limit) : known.slice(-limit);
+  const range = { from: numberIn(query, 'startTime'), to: numberIn(query, 'endTime'), limit };
+  const wanted = candlesBetween(services.source, symbol, timeframe, range);
   return ok(
     wanted.map((candle) => [
       candle.openTs,
@@ -154,7 +152,9 @@ function marketEntry(venue: BinanceVenue, market: TapeMarket): object {
     baseAsset: base,
     quoteAsset: quote,
     ...{ baseAssetPrecision: 8, quotePrecision: 8, quoteAssetPrecision: 8 },
-    ...(futures ? { pricePrecision: decimalsOf(tickSize), quantityPrecision: decimalsOf(lotSize) } : {}),
+    ...(futures
+      ? { pricePrecision: decimalsOfTick(Number(tickSize)), quantityPrecision: decimalsOfTick(Number(lotSize)) }
+      : {}),
     orderTypes: ['LIMIT', 'LIMIT_MAKER', 'MARKET'],
     filters: [
       { filterType: 'PRICE_FILTER', minPrice: tickSize, maxPrice: '1000000', tickSize },
@@ -162,13 +162,4 @@ function marketEntry(venue: BinanceVenue, market: TapeMarket): object {
       { filterType: futures ? 'MIN_NOTIONAL' : 'NOTIONAL', minNotional, notional: minNotional },
     ],
   };
-}
-
-function decimalsOf(step: string): number {
-  return step.includes('.') ? step.length - step.indexOf('.') - 1 : 0;
-}
-
-function clamp(text: string | null, otherwise: number, most: number): number {
-  const value = Number(text ?? otherwise);
-  return Number.isInteger(value) && value > 0 ? Math.min(value, most) : otherwise;
 }
