@@ -104,9 +104,16 @@ describe('matching engine', () => {
           expect(depthOf(engine, 'buy')).toEqual(naive.depth('buy'));
           expect(depthOf(engine, 'sell')).toEqual(naive.depth('sell'));
           expect(engine.restingOrders).toBe(naive.orders.length);
+          const probe = 90 + (id % 21);
+          for (const each of ['buy', 'sell'] as const) {
+            const better = naive.depth(each).filter(([level]) => (each === 'buy' ? level > probe : level < probe));
+            expect(engine.levelsBetterThan(each, probe)).toBe(better.length);
+            expect(engine.oldestAt(each, probe)).toBe(engine.queue(each, probe).at(0)?.id);
+            expect(engine.newestAt(each, probe)).toBe(engine.queue(each, probe).at(-1)?.id);
+          }
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 

@@ -160,6 +160,24 @@ export class MatchingEngine<Id extends OrderId> {
     return this.#ladder(side).size;
   }
 
+  /** How many levels of a side have a better price than `tick`. */
+  levelsBetterThan(side: OrderSide, tick: number): number {
+    return this.#ladder(side).countBetter(tick);
+  }
+
+  ordersAt(side: OrderSide, tick: number): number {
+    return this.#ladder(side).get(tick)?.orders ?? 0;
+  }
+
+  /** The order that matches first at a price; undefined when nothing rests there. */
+  oldestAt(side: OrderSide, tick: number): Id | undefined {
+    return this.#ladder(side).get(tick)?.oldest?.id;
+  }
+
+  newestAt(side: OrderSide, tick: number): Id | undefined {
+    return this.#ladder(side).get(tick)?.newest?.id;
+  }
+
   /** Best first, at most `limitLevels`. */
   depth(side: OrderSide, limitLevels: number): DepthLevel[] {
     const depth: DepthLevel[] = [];

@@ -49,9 +49,9 @@ export class PriceLadder<Level> {
     return rank === undefined ? undefined : rank * this.#sign;
   }
 
-  /** True when `tick` is a better price for this side's owner than `other`: higher for bids, lower for asks. */
-  isBetter(tick: number, other: number): boolean {
-    return tick * this.#sign > other * this.#sign;
+  /** How many levels have a better price than `tick`: higher for bids, lower for asks. */
+  countBetter(tick: number): number {
+    return this.#ranks.length - this.#position(tick * this.#sign + 1);
   }
 
   /** Best first. The ladder must not change while this is being read. */

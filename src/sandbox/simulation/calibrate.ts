@@ -1,0 +1,47 @@
+/**
+ * Reads a folder of recordings and prints how its markets behave, as JSON: the numbers behind calibration.ts.
+ *   node src/sandbox/simulation/calibrate.ts <folder> [symbol ...]
+ */
+import type { Log } from '../../platform/log.ts';
+import { openRecording } from '../recording-folder.ts';
+import type { RecordingSource } from '../recording.ts';
+import { MarketMeasurement, type MarketFacts } from './measurement.ts';
+
+/** Digits printed: more would claim a precision that minutes of recording do not have. */
+const PRINTED_DIGITS = 4;
+
+/** Plays every venue's recording in the folder once, as fast as possible. */
+export async function measureRecordings(
+  folder: string,
+  log: Log,
+  symbols: readonly string[] = [],
+): Promise<Map<string, MarketFacts[]>> {
+  const sources = await openRecording(folder, { speed: 0, loop: false, log });
+  const facts = new Map<string, MarketFacts[]>();
+  for (const source of sources) facts.set(source.venue, await measureRecording(source, symbols));
+  return facts;
+}
+
+async function measureRecording(source: RecordingSource, symbols: readonly string[]): Promise<MarketFacts[]> {
+  const wanted = source.markets.filter((market) => symbols.length === 0 || symbols.includes(market.symbol));
+  const measurements = new Map(wanted.map((market) => [market.symbol, new MarketMeasurement(market)]));
+  source.start((event) => measurements.get(event.symbol)?.take(event, source.book(event.symbol)));
+  await source.finished;
+  source.stop();
+  return [...measurements.values()].map((measurement) => measurement.facts()).filter((facts) => facts.price > 0);
+}
+
+if (import.meta.main) {
+  const [folder, ...symbols] = process.argv.slice(2);
+  if (folder === undefined) {
+    process.stderr.write('usage: node src/sandbox/simulation/calibrate.ts <folder of recordings> [symbol ...]\n');
+    process.exitCode = 2;
+  } else {
+    const { pino } = await import('pino');
+    const log = pino({ level: 'warn' }, pino.destination(2));
+    const facts = await measureRecordings(folder, log, symbols);
+    const round = (_key: string, value: unknown) =>
+      typeof value === 'number' ? Number(value.toPrecision(PRINTED_DIGITS)) : value;
+    process.stdout.write(`${JSON.stringify(Object.fromEntries(facts), round, 2)}\n`);
+  }
+}
