@@ -1,0 +1,89 @@
+import { doorOf } from './door.ts';
+import { MarketSession } from './market-session.ts';
+import type { Scenario, World } from './scenario.ts';
+import { socketUrl } from './settings.ts';
+import type { LoadSettings } from './settings.ts';
+
+/**
+ * Many subscribers of the same streams. Latencies are by one machine's clock, so they mean something only where load
+ * generator and server share it; `ingest_to_received_ms` includes the pace of the book's tier (up to 100 ms at 100 ms).
+ */
+export const FANOUT: Scenario = {
+  metrics: {
+    sent_to_received_ms: 'trend',
+    ingest_to_received_ms: 'trend',
+    connect_to_welcome_ms: 'trend',
+    first_snapshot_ms: 'trend',
+    messages: 'counter',
+    seq_gaps: 'counter',
+    refused_streams: 'counter',
+    early_closes: 'counter',
+    malformed_frames: 'counter',
+  },
+  thresholds: {
+    sent_to_received_ms: ['p(95)<100', 'p(99)<250'],
+    ingest_to_received_ms: ['p(95)<250', 'p(99)<500'],
+    first_snapshot_ms: ['p(95)<1000'],
+    messages: ['count>0'],
+    seq_gaps: ['count==0'],
+    refused_streams: ['count==0'],
+    early_closes: ['count==0'],
+    malformed_frames: ['count==0'],
+    checks: ['rate==1'],
+  },
+};
+
+/** Users arrive spread over this share of the run, so that connecting is not what is measured. */
+const RAMP_SHARE = 0.2;
+
+/** One virtual user, from connect to the end of the run. */
+export function runFanoutUser(world: World, settings: LoadSettings, user: number): void {
+  const rampMs = settings.durationMs * RAMP_SHARE * (user / settings.users);
+  world.after(rampMs, () => subscribeUntilEnd(world, settings, user, settings.durationMs - rampMs));
+}
+
+function subscribeUntilEnd(world: World, settings: LoadSettings, user: number, forMs: number): void {
+  const door = doorOf(settings.door, user);
+  const startedAt = world.now();
+  const pending = new Set(settings.streams);
+  let welcomed = false;
+  let caughtUp = false;
+  let ending = false;
+  const session = new MarketSession(
+    { door, streams: settings.streams, audits: new Map(), send: (text) => socket.send(text) },
+    {
+      welcomed() {
+        welcomed = true;
+        world.record('connect_to_welcome_ms', world.now() - startedAt);
+      },
+      joined: () => undefined,
+      refused: () => world.record('refused_streams', 1),
+      message({ stream, kind, ingestTs, sentTs }, verdict) {
+        const now = world.now();
+        world.record('messages', 1);
+        if (verdict === 'silent_gap') world.record('seq_gaps', 1);
+        if (kind === 'snapshot') {
+          if (pending.delete(stream)) world.record('first_snapshot_ms', now - startedAt);
+          // A snapshot is as old as the market's last change, which is no latency.
+          return;
+        }
+        world.record('sent_to_received_ms', now - sentTs);
+        world.record('ingest_to_received_ms', now - ingestTs);
+      },
+      caughtUp: () => (caughtUp = true),
+      malformed: () => world.record('malformed_frames', 1),
+    },
+  );
+  const socket = world.connect(socketUrl(settings.baseUrl, door.path), {
+    onText: (text) => session.receive(text),
+    onClose() {
+      if (!ending) world.record('early_closes', 1);
+    },
+  });
+  world.after(forMs, () => {
+    ending = true;
+    world.check('was welcomed', welcomed);
+    world.check('got the state of every stream', caughtUp);
+    socket.close();
+  });
+}

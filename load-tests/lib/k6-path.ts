@@ -1,0 +1,31 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { delimiter, join, resolve } from 'node:path';
+
+export const K6_MODULE = 'go.k6.io/k6/v2@v2.3.0';
+const CACHE = resolve(import.meta.dirname, '../../node_modules/.cache/k6');
+
+export type K6Found = Readonly<{ ok: true; path: string } | { ok: false; message: string }>;
+
+/** k6 from PATH, from Go's own bin folder, from this project's cache; else built with Go, once, into that cache. */
+export function findK6(env: Readonly<Record<string, string | undefined>>): K6Found {
+  const name = process.platform === 'win32' ? 'k6.exe' : 'k6';
+  const goPath = spawnSync('go', ['env', 'GOPATH'], { encoding: 'utf8' }).stdout?.trim();
+  const folders = [...(env.PATH ?? '').split(delimiter), ...(goPath ? [join(goPath, 'bin')] : []), CACHE];
+  const path = folders
+    .filter((folder) => folder !== '')
+    .map((folder) => join(folder, name))
+    .find((each) => existsSync(each) && isK6(each));
+  if (path) return { ok: true, path };
+  if (!goPath) return { ok: false, message: 'k6 is not on PATH, and there is no Go to build it with' };
+  process.stderr.write(`building k6 (${K6_MODULE}), once ...\n`);
+  const built = spawnSync('go', ['install', K6_MODULE], { env: { ...env, GOBIN: CACHE }, encoding: 'utf8' });
+  if (built.status === 0) return { ok: true, path: join(CACHE, name) };
+  return { ok: false, message: `k6 is not on PATH, and Go could not build it:\n${built.stderr.trim()}` };
+}
+
+/** The npm registry holds a package of that name whose program only says that it is not k6. */
+function isK6(path: string): boolean {
+  const { status, stdout } = spawnSync(path, ['version'], { encoding: 'utf8' });
+  return status === 0 && /^k6(\.exe)? v[0-9]/.test(stdout);
+}

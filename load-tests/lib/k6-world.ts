@@ -1,0 +1,59 @@
+import { check } from 'k6';
+import { Counter, Rate, Trend } from 'k6/metrics';
+import type { Options } from 'k6/options';
+import { clearTimeout, setTimeout } from 'k6/timers';
+import { WebSocket } from 'k6/websockets';
+import type { Scenario, World } from './scenario.ts';
+import type { LoadSettings } from './settings.ts';
+
+/** RFC-given, as in browsers. */
+const CONNECTING = 0;
+/** Time beyond the run for the last answers. */
+const GRACE_SECONDS = 60;
+
+/** Metrics can only be made in k6's init context: call this at the top of a script. */
+export function k6World(scenario: Scenario): World {
+  const metrics = new Map<string, { add(value: number): void }>();
+  for (const [name, kind] of Object.entries(scenario.metrics)) {
+    // The second argument tells k6 that the values are times.
+    if (kind === 'trend') metrics.set(name, new Trend(name, true));
+    else metrics.set(name, kind === 'rate' ? new Rate(name) : new Counter(name));
+  }
+  return {
+    connect(url, { onText, onClose }) {
+      const socket = new WebSocket(url);
+      socket.onmessage = (event) => {
+        if (event && typeof event.data === 'string') onText(event.data);
+      };
+      socket.onclose = onClose;
+      // A refused handshake is an error without a close.
+      socket.onerror = () => {
+        if (socket.readyState === CONNECTING) onClose();
+      };
+      return { send: (text) => socket.send(text), close: () => socket.close() };
+    },
+    after(ms, action) {
+      const timer = setTimeout(action, ms);
+      return () => clearTimeout(timer);
+    },
+    now: () => Date.now(),
+    random: Math.random,
+    record: (metric, value) => metrics.get(metric)?.add(value),
+    check: (name, holds) => void check(null, { [name]: () => holds }),
+  };
+}
+
+export function scenarioOptions({ thresholds }: Scenario, { users, durationMs }: LoadSettings): Options {
+  return {
+    scenarios: {
+      users: {
+        executor: 'per-vu-iterations',
+        vus: users,
+        iterations: 1,
+        maxDuration: `${Math.ceil(durationMs / 1_000) + GRACE_SECONDS}s`,
+      },
+    },
+    thresholds: Object.fromEntries(Object.entries(thresholds).map(([metric, list]) => [metric, [...list]])),
+    summaryTrendStats: ['avg', 'med', 'p(95)', 'p(99)', 'max'],
+  };
+}

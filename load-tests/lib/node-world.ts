@@ -1,0 +1,61 @@
+import type { Scenario, World } from './scenario.ts';
+import { newMetric } from './thresholds.ts';
+import type { MetricState } from './thresholds.ts';
+
+export type NodeWorld = World & Readonly<{ states: ReadonlyMap<string, MetricState>; idle(): Promise<void> }>;
+
+/** The world of a scenario in a plain Node process: the global WebSocket, timers, metrics in memory. */
+export function nodeWorld(scenario: Scenario): NodeWorld {
+  const states = new Map(Object.entries(scenario.metrics).map(([name, kind]) => [name, newMetric(kind)]));
+  states.set('checks', newMetric('rate'));
+  let busy = 0;
+  let onIdle: (() => void) | undefined;
+  const done = (): void => {
+    busy -= 1;
+    if (busy === 0) onIdle?.();
+  };
+  const record = (metric: string, value: number): void => {
+    const state = states.get(metric)!;
+    state.samples += 1;
+    state.sum += value;
+    if (state.kind === 'trend') state.histogram.record(value);
+  };
+  return {
+    states,
+    connect(url, { onText, onClose }) {
+      const socket = new WebSocket(url);
+      busy += 1;
+      socket.onmessage = ({ data }) => onText(String(data));
+      socket.onclose = () => {
+        onClose();
+        done();
+      };
+      return {
+        send: (text) => {
+          if (socket.readyState === WebSocket.OPEN) socket.send(text);
+        },
+        close: () => socket.close(),
+      };
+    },
+    after(ms, action) {
+      busy += 1;
+      let pending = true;
+      const timer = setTimeout(() => {
+        pending = false;
+        action();
+        done();
+      }, ms);
+      return () => {
+        if (!pending) return;
+        pending = false;
+        clearTimeout(timer);
+        done();
+      };
+    },
+    now: () => performance.timeOrigin + performance.now(),
+    random: Math.random,
+    record,
+    check: (_name, holds) => record('checks', holds ? 1 : 0),
+    idle: () => (busy === 0 ? Promise.resolve() : new Promise((resolve) => (onIdle = resolve))),
+  };
+}

@@ -1,0 +1,25 @@
+/** What a scenario needs of the world, so that k6 and the Node driver run the same code. */
+export type SocketHandlers = Readonly<{ onText(text: string): void; onClose(): void }>;
+export interface SocketPort {
+  send(text: string): void;
+  close(): void;
+}
+export type World = Readonly<{
+  connect(url: string, handlers: SocketHandlers): SocketPort;
+  /** Answers how to call it off: k6 ends a user only when no timer is left. */
+  after(ms: number, action: () => void): () => void;
+  /** Unix ms, as exact as the world has it. */
+  now(): number;
+  random(): number;
+  /** One sample of a metric of the scenario's table. */
+  record(metric: string, value: number): void;
+  /** A statement that has to hold; k6 shows it among its checks. */
+  check(name: string, holds: boolean): void;
+}>;
+
+export type MetricKind = 'trend' | 'counter' | 'rate';
+export type Scenario = Readonly<{
+  metrics: Readonly<Record<string, MetricKind>>;
+  /** k6's threshold expressions, by metric. */
+  thresholds: Readonly<Record<string, readonly string[]>>;
+}>;

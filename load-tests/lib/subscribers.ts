@@ -1,0 +1,101 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { Histogram } from './histogram.ts';
+
+export type SubscriberSetup = Readonly<{
+  host: string;
+  port: number;
+  path: string;
+  count: number;
+  streams: readonly string[];
+}>;
+export type SubscriberCommand = 'begin' | 'end' | 'stop';
+export type ChannelLatency = { ingestToSent: Histogram; sentToReceived: Histogram; ingestToReceived: Histogram };
+export type PhaseCounts = { frames: number; bytes: number; channels: Record<string, ChannelLatency> };
+export type SubscriberReport = Readonly<{
+  at: 'joined' | 'ended';
+  joined: number;
+  closed: number;
+  counts: PhaseCounts;
+}>;
+
+/** Subscribers in threads of their own, so that this process's main thread is free to control them. */
+export type Subscribers = Readonly<{
+  begin(): void;
+  /** What all of them saw since `begin`. */
+  end(): Promise<PhaseCounts & { closed: number }>;
+  stop(): Promise<void>;
+}>;
+
+/** Resolves when every subscriber has its answer; throws when one has not. */
+export async function startSubscribers(
+  baseUrl: string,
+  options: Readonly<{ count: number; threads: number; streams: readonly string[] }>,
+): Promise<Subscribers> {
+  const { hostname, port } = new URL(baseUrl);
+  const workers = Array.from({ length: options.threads }, (_, index) => {
+    const count = Math.floor((options.count + index) / options.threads);
+    const workerData: SubscriberSetup = {
+      host: hostname,
+      port: Number(port),
+      path: '/ws',
+      count,
+      streams: options.streams,
+    };
+    return new Worker(new URL('./subscriber-worker.ts', import.meta.url), { workerData });
+  });
+  const joined = await Promise.all(workers.map(nextReport));
+  const total = joined.reduce((sum, report) => sum + report.joined, 0);
+  const stop = async (): Promise<void> => {
+    for (const worker of workers) worker.postMessage('stop' satisfies SubscriberCommand);
+    await Promise.all(workers.map((worker) => once(worker, 'exit')));
+  };
+  if (total < options.count) {
+    await stop();
+    throw new Error(`only ${total} of ${options.count} subscribers were answered`);
+  }
+  return {
+    begin: () => workers.forEach((worker) => worker.postMessage('begin' satisfies SubscriberCommand)),
+    async end() {
+      const reports = workers.map(nextReport);
+      for (const worker of workers) worker.postMessage('end' satisfies SubscriberCommand);
+      return merge(await Promise.all(reports));
+    },
+    stop,
+  };
+}
+
+async function nextReport(worker: Worker): Promise<SubscriberReport> {
+  const [report] = (await once(worker, 'message')) as [SubscriberReport];
+  return report;
+}
+
+function merge(reports: readonly SubscriberReport[]): PhaseCounts & { closed: number } {
+  const sum: PhaseCounts & { closed: number } = { frames: 0, bytes: 0, channels: {}, closed: 0 };
+  for (const { counts, closed } of reports) {
+    sum.frames += counts.frames;
+    sum.bytes += counts.bytes;
+    sum.closed += closed;
+    for (const [channel, part] of Object.entries(counts.channels)) {
+      const whole = (sum.channels[channel] ??= {
+        ingestToSent: new Histogram(),
+        sentToReceived: new Histogram(),
+        ingestToReceived: new Histogram(),
+      });
+      // A histogram crosses the thread boundary as plain data.
+      for (const name of ['ingestToSent', 'sentToReceived', 'ingestToReceived'] as const) {
+        whole[name].add(new Histogram(part[name].counts, part[name].max));
+      }
+    }
+  }
+  return sum;
+}
+
+/** Over all channels. */
+export function overall(counts: PhaseCounts): ChannelLatency {
+  const whole = { ingestToSent: new Histogram(), sentToReceived: new Histogram(), ingestToReceived: new Histogram() };
+  for (const part of Object.values(counts.channels)) {
+    for (const name of ['ingestToSent', 'sentToReceived', 'ingestToReceived'] as const) whole[name].add(part[name]);
+  }
+  return whole;
+}
