@@ -43,6 +43,7 @@ export interface Hub {
   readonly limits: ConnectionLimits;
   readonly isDraining: boolean;
   readonly connectionCount: number;
+  connections(): Iterable<Connection>;
   /** For a socket that may not be a connection yet: what it sends counts from its first byte. */
   createGuard(): InboundGuard;
   /** Welcomes a new client. The door reports inbound messages to `receive` and the end to `connection.onClosed`. */
@@ -114,6 +115,10 @@ class LiveHub implements Hub {
 
   get connectionCount(): number {
     return this.#connections.size;
+  }
+
+  connections(): Iterable<Connection> {
+    return this.#connections;
   }
 
   createGuard(): InboundGuard {
