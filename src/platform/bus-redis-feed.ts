@@ -5,6 +5,8 @@ import { partitionFor } from './bus-redis-frames.ts';
 
 /** Streams that other processes may want from this one; past it they get no answer, and it is counted. */
 const LEASED_STREAMS_LIMIT = 20_000;
+/** Gateways that may want one stream. */
+const LEASES_PER_STREAM_LIMIT = 1_000;
 /** Heads are the largest frames: a gateway that comes back asks for all at once, and live messages must get through in between. */
 const HEADS_PER_TURN = 20;
 const HEADS_PAUSE_MS = 10;
@@ -21,6 +23,7 @@ export type FeedSideSetup = Readonly<{
   close: (stream: string) => void;
   send: (channel: string, text: string) => void;
   backlogBytes: () => number;
+  /** A limit was met: somebody gets no answer. */
   onRefused: () => void;
 }>;
 
@@ -106,6 +109,7 @@ export class FeedSide {
       this.#wanted[this.#partition(stream)]! += 1;
     }
     const isNew = !leases.has(gateway);
+    if (isNew && leases.size >= LEASES_PER_STREAM_LIMIT) return this.#setup.onRefused();
     leases.set(gateway, this.#setup.monotonic() + this.#setup.wantTtlMs);
     if (wantsHead || isNew) this.#owe(stream);
   }

@@ -3,6 +3,9 @@ import type { BusDelivery, BusSink, BusSubscription } from './bus.ts';
 import type { BusChannels, DataFrame, FeedFrame, WantFrame } from './bus-redis-frames.ts';
 import { STREAMS_PER_FRAME, headOf, partitionFor } from './bus-redis-frames.ts';
 
+/** Feeds heard on one partition; more than an installation has. Strangers past it are not followed, and forgotten when silent. */
+const FEEDS_PER_PARTITION_LIMIT = 256;
+
 export type GatewaySideSetup = Readonly<{
   nodeRun: string;
   partitions: number;
@@ -78,8 +81,7 @@ export class GatewaySide {
   onData(index: number, frame: DataFrame): void {
     const partition = this.#partitions.get(index);
     if (partition === undefined || partition.subscription !== 'confirmed') return;
-    this.#follow(partition, frame);
-    if (frame.t === 'beat') return;
+    if (!this.#follow(partition, frame) || frame.t === 'beat') return;
     const stream = this.#streams.get(frame.t === 'message' ? frame.m.stream : frame.s);
     if (stream === undefined || stream.partition !== partition) return;
     if (frame.t === 'head') this.#onHead(stream, frame);
@@ -177,18 +179,23 @@ export class GatewaySide {
     }
   }
 
-  /** A feed's count on a partition rises by one with each frame; a beat repeats it, so that a lost tail shows too. */
-  #follow(partition: Partition, frame: DataFrame): void {
+  /**
+   * A feed's count on a partition rises by one with each frame; a beat repeats it, so that a lost tail shows too.
+   * False: not a feed that we can follow, so nothing of it may be used.
+   */
+  #follow(partition: Partition, frame: DataFrame): boolean {
     const heardMs = this.#setup.monotonic();
     const feed = partition.feeds.get(frame.f);
     if (feed === undefined) {
+      if (partition.feeds.size >= FEEDS_PER_PARTITION_LIMIT) return false;
       partition.feeds.set(frame.f, { count: frame.n, heardMs });
-      return;
+      return true;
     }
     feed.heardMs = heardMs;
     const expected = frame.t === 'beat' ? feed.count : feed.count + 1;
     feed.count = frame.n;
     if (frame.n !== expected) this.#loseFeed(partition, frame.f, 'frames are missing on the bus', feed);
+    return true;
   }
 
   #loseFeed(partition: Partition, name: string, reason: string, keep?: Feed): void {

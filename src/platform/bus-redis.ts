@@ -182,7 +182,7 @@ class RedisBus implements MarketBus {
       },
       send: (channel, text) => this.#send(channel, text),
       backlogBytes: () => this.#out.backlogBytes,
-      onRefused: () => this.#count.dropped.inc({ reason: 'stream_limit' }),
+      onRefused: () => this.#count.dropped.inc({ reason: 'lease_limit' }),
     });
   }
 
@@ -272,6 +272,7 @@ class RedisBus implements MarketBus {
   #tick(): void {
     this.#ticks += 1;
     this.#in.ping();
+    this.#out.ping();
     if (this.#in.up && !this.#listening) void this.#listen();
     this.#echo();
     if (this.#listening && this.#out.up && performance.now() - this.#echoedMs >= this.#timings.echoLateMs) {

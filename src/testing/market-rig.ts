@@ -3,11 +3,21 @@ import type { BusDelivery, MarketBus } from '../platform/bus.ts';
 import { createLog } from '../platform/log.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import { createMetrics } from '../platform/metrics.ts';
-import { createSequencer } from '../modules/market/index.ts';
-import type { FeedBook, Sequencer, Upstream, VenueSetup } from '../modules/market/index.ts';
+import { createSequencer, createStreamCache } from '../modules/market/index.ts';
+import type {
+  FeedBook,
+  Sequencer,
+  StreamCache,
+  StreamCacheSetup,
+  StreamView,
+  Upstream,
+  VenueSetup,
+} from '../modules/market/index.ts';
 import { upstreamKey } from '../modules/market/index.ts';
 import { seededRandom } from '../kernel/random.ts';
 import type { Clock } from '../kernel/clock.ts';
+import type { PreparedMessage } from '../protocol/envelope.ts';
+import { RETENTION_LIMITS } from '../protocol/limits.ts';
 import type { Market } from '../protocol/market.ts';
 import type { StreamMessage, StreamState, StreamStatus } from '../protocol/messages.ts';
 
@@ -106,4 +116,35 @@ export function book(
 
 export function upstream(channel: 'book' | 'trades' | 'ticker', venue = 'alpha', symbol = 'BTC/USDT'): Upstream {
   return { channel, venue, symbol };
+}
+
+/** A listener that keeps what it hears, in words and whole. */
+export function recorder() {
+  const heard: string[] = [];
+  const messages: PreparedMessage[] = [];
+  return {
+    heard,
+    messages,
+    onMessage(prepared: PreparedMessage) {
+      messages.push(prepared);
+      heard.push(`${prepared.message.seq} ${prepared.message.kind}`);
+    },
+    onReset(view: StreamView) {
+      heard.push(`reset ${view.state.status} ${view.snapshot() === null ? 'empty' : 'whole'}`);
+    },
+  };
+}
+
+export const RIG_LINGER_MS = 60_000;
+
+export function cacheOn(bus: MarketBus, retention: StreamCacheSetup['retention'] = RETENTION_LIMITS): StreamCache {
+  const metrics = createMetrics({ processMetrics: false });
+  return createStreamCache({
+    bus,
+    clock: rigClock,
+    retention,
+    lingerMs: RIG_LINGER_MS,
+    metrics,
+    log: createLog({ level: 'silent' }),
+  });
 }

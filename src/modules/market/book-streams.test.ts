@@ -160,13 +160,13 @@ it('keeps levels apart whose prices differ only past the market`s precision, and
   const { messages } = rig.record('book:alpha:BTC/USDT:10:100ms');
   const close = [
     [0.1 + 0.2, 1e-12],
-    [0.3, 0.12345678901234567],
+    [0.3, 1 / 3],
   ] as const;
   rig.sequencer.ingest.book(book(close, [[1e20, 5e-7]]));
   const { bids, asks } = BookSnapshotData.parse(messages[0]!.data);
   expect(bids).toEqual([
     ['0.30000000000000004', '0.000000000001'],
-    ['0.3', '0.12345678901234566'],
+    ['0.3', '0.3333333333333333'],
   ]);
   expect(asks).toEqual([['100000000000000000000', '0.0000005']]);
   rig.sequencer.stop();

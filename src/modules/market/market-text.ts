@@ -66,8 +66,14 @@ function plainText(value: number): string {
   return new Decimal(value).toFixed();
 }
 
+/** The exact sum, with as many decimals as the finer of the two. */
 export function sumOfDecimals(left: string, right: string): string {
-  return Exact.add(left, right).toFixed();
+  return Exact.add(left, right).toFixed(Math.max(decimalsOf(left), decimalsOf(right)));
 }
-/** Sums of volumes stay exact: 60 digits are more than any exchange's 24 hours of trades need. */
+/** 60 digits are more than any market's volume of a day needs. */
 const Exact = Decimal.clone({ precision: 60 });
+
+function decimalsOf(text: string): number {
+  const point = text.indexOf('.');
+  return point === -1 ? 0 : text.length - point - 1;
+}

@@ -1,13 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { StreamMessage, Ticker } from '../../protocol/messages.ts';
-import { EnvelopeSchema, StreamStateData, TickerData, TradesData, VenueData } from '../../protocol/messages.ts';
+import type { StreamMessage } from '../../protocol/messages.ts';
+import { EnvelopeSchema, StreamStateData, TradesData } from '../../protocol/messages.ts';
 import type { MarketRig } from '../../testing/market-rig.ts';
 import { book, createMarketRig, market, rigClock, state, upstream } from '../../testing/market-rig.ts';
-import type { FeedTicker, FeedTrade } from './upstream.ts';
+import type { FeedTrade } from './upstream.ts';
 
 const BOOK = 'book:alpha:BTC/USDT:10:100ms';
 const TRADES = 'trades:alpha:BTC/USDT';
-const TICKER = 'ticker:alpha:BTC/USDT';
 
 let rig: MarketRig;
 
@@ -35,10 +34,6 @@ function trade(id: string, price = '100.5', extra: Partial<FeedTrade> = {}): Fee
 
 function sendTrades(...trades: FeedTrade[]): void {
   rig.sequencer.ingest.trades({ venue: 'alpha', symbol: 'BTC/USDT', trades, ingestTs: rigClock.now() });
-}
-
-function sendTicker(fields: FeedTicker['fields']): void {
-  rig.sequencer.ingest.ticker({ venue: 'alpha', symbol: 'BTC/USDT', fields, ingestTs: rigClock.now() });
 }
 
 function tradeIds(message: StreamMessage): string[] {
@@ -70,7 +65,13 @@ describe('demand', () => {
 
   it('wants nothing for the venue and its markets, nor for names that are not ours', () => {
     for (const name of ['venue:alpha', 'markets:alpha']) expect(rig.sequencer.source.open(name)).not.toBeNull();
-    for (const name of ['ticker:gamma:BTC/USDT', 'markets:gamma', 'nonsense', 'book:alpha:BTC/USDT:11']) {
+    for (const name of [
+      'ticker:gamma:BTC/USDT',
+      'ticker:alpha:NEVER/USDT',
+      'markets:gamma',
+      'nonsense',
+      'book:alpha:BTC/USDT:11',
+    ]) {
       expect(rig.sequencer.source.open(name), name).toBeNull();
     }
     expect(rig.wanted.size).toBe(0);
@@ -107,7 +108,7 @@ describe('epochs and doubt', () => {
   });
 
   it('passes the doubt about a venue to all its streams and to no other venue', () => {
-    const alpha = [rig.record(BOOK), rig.record(TICKER), rig.record(TRADES)];
+    const alpha = [rig.record(BOOK), rig.record('ticker:alpha:BTC/USDT'), rig.record(TRADES)];
     const beta = rig.record('trades:beta:BTC/USDT');
     const venue = rig.record('venue:alpha');
     rig.sequencer.ingest.venueState('alpha', state('down', 'maintenance'));
@@ -117,7 +118,7 @@ describe('epochs and doubt', () => {
     vi.advanceTimersByTime(1_000);
     expect(venue.messages.at(-1)).toMatchObject({ kind: 'update', data: { status: 'down' } });
     // Who comes now is told at once.
-    expect(rig.sequencer.source.open('book:alpha:ETH/USDT')).toMatchObject({ state: { status: 'down' } });
+    expect(rig.sequencer.source.open('book:alpha:BTC/USDT:100')).toMatchObject({ state: { status: 'down' } });
     rig.sequencer.ingest.venueState('alpha', state('live'));
     rig.sequencer.ingest.book(book([[100, 1]], [[101, 1]]));
     expect(kinds(alpha[0]!.messages)).toEqual(['1 state down', '1 snapshot', '2 state live']);
@@ -142,7 +143,8 @@ describe('epochs and doubt', () => {
     const epochs = new Set<string>();
     for (let seed = 1; seed <= 50; seed++) {
       const other = createMarketRig({ seed });
-      for (const name of [BOOK, TICKER, TRADES]) epochs.add(other.sequencer.source.open(name)!.position.epoch);
+      for (const name of [BOOK, 'ticker:alpha:BTC/USDT', TRADES])
+        epochs.add(other.sequencer.source.open(name)!.position.epoch);
       other.sequencer.stop();
     }
     expect(epochs.size).toBe(150);
@@ -313,126 +315,6 @@ describe('trades', () => {
       { data: { trades: [{ id: 'good', price: '0.00000015', size: '0.10000' }] } },
     ]);
     expect(await rig.metrics.render()).toContain(`market_refused_total{reason="trade"} ${bad.length + 3}`);
-  });
-});
-
-describe('tickers', () => {
-  it('merges what the messages say, writes canonical text, and null for what nobody said', () => {
-    const { messages } = rig.record(TICKER);
-    sendTicker({ last: '100.5', bid: '1e2', baseVolume: '12' });
-    vi.advanceTimersByTime(100);
-    sendTicker({ ask: '101', quoteVolume: '1000.50' });
-    const data: Ticker = TickerData.parse(messages.at(-1)!.data);
-    expect(data).toEqual({
-      last: '100.50',
-      bid: '100.00',
-      bidSize: null,
-      ask: '101.00',
-      askSize: null,
-      open: null,
-      high: null,
-      low: null,
-      baseVolume: '12.00000',
-      quoteVolume: '1000.5',
-    });
-  });
-
-  it('publishes ten a second at most, the latest always', () => {
-    const { messages } = rig.record(TICKER);
-    for (let step = 0; step < 1_000; step++) {
-      sendTicker({ last: String(step) });
-      vi.advanceTimersByTime(1);
-    }
-    vi.advanceTimersByTime(100);
-    const updates = messages.filter(({ kind }) => kind === 'update');
-    expect(updates.length).toBeLessThanOrEqual(11);
-    expect(updates.length).toBeGreaterThanOrEqual(9);
-    expect(messages.at(-1)).toMatchObject({ data: { last: '999.00' } });
-  });
-
-  it('takes the last price from the trades only where the ticker does not tell it', () => {
-    const { messages } = rig.record(TICKER);
-    rig.record(TRADES);
-    sendTicker({ bid: '99', ask: '101' });
-    sendTrades(trade('1', '100.25'));
-    vi.advanceTimersByTime(100);
-    expect(messages.at(-1)).toMatchObject({ data: { last: '100.25', bid: '99.00' } });
-    sendTicker({ last: '100.5' });
-    sendTrades(trade('2', '90'));
-    vi.advanceTimersByTime(100);
-    expect(messages.at(-1)).toMatchObject({ data: { last: '100.50' } });
-  });
-
-  it('forgets everything in a doubt: half an old ticker is a made-up market', () => {
-    const { messages } = rig.record(TICKER);
-    sendTicker({ last: '100', bid: '99', ask: '101' });
-    rig.sequencer.ingest.upstreamState(upstream('ticker'), state('down', 'gone'));
-    rig.sequencer.ingest.upstreamState(upstream('ticker'), state('live'));
-    sendTicker({ bid: '50' });
-    expect(messages.findLast(({ kind }) => kind === 'snapshot')).toMatchObject({
-      data: { bid: '50.00', last: null, ask: null },
-    });
-  });
-
-  it('leaves out a field that is no number and keeps the rest', () => {
-    const { messages } = rig.record(TICKER);
-    sendTicker({ last: 'NaN', bid: '-3', ask: '101' });
-    expect(messages[0]).toMatchObject({ data: { last: null, bid: null, ask: '101.00' } });
-  });
-});
-
-describe('venues and markets', () => {
-  it('publishes a venue at once and then once a second at most', () => {
-    const { deliveries, messages } = rig.record('venue:alpha');
-    expect(deliveries[0]).toMatchObject({
-      head: { state: { status: 'live' }, snapshot: { data: { venue: 'alpha', markets: 1 } } },
-    });
-    const health = {
-      source: 'simulation',
-      upstreams: 1,
-      lagMs: 3,
-      lastMessageTs: 1,
-      reconnects: 0,
-      circuit: 'closed',
-    } as const;
-    for (let step = 0; step < 30; step++) {
-      rig.sequencer.ingest.venueHealth('alpha', { ...health, messagesPerSecond: step });
-      vi.advanceTimersByTime(100);
-    }
-    vi.advanceTimersByTime(1_000);
-    expect(messages.length).toBeLessThanOrEqual(5);
-    expect(VenueData.parse(messages.at(-1)!.data)).toMatchObject({ messagesPerSecond: 29, markets: 1 });
-  });
-
-  it('leaves out a market that does not fit, so that its precision cannot crash the formatting', () => {
-    const { messages } = rig.record('markets:alpha');
-    rig.sequencer.ingest.markets('alpha', [
-      market('BTC/USDT', 2),
-      market('BAD/USDT', -1),
-      market('NAN/USDT', Number.NaN),
-      market('FINE/USDT', 1_000),
-    ]);
-    const { markets } = messages.at(-1)!.data as { markets: { symbol: string }[] };
-    expect(markets.map(({ symbol }) => symbol)).toEqual(['BTC/USDT', 'FINE/USDT']);
-    const fine = rig.record('book:alpha:FINE/USDT');
-    rig.sequencer.ingest.book(book([[1, 1]], [], 1, 'alpha', 'FINE/USDT'));
-    expect(fine.messages[0]!.kind).toBe('snapshot');
-  });
-
-  it('ignores a venue that is not configured', () => {
-    rig.sequencer.ingest.book(book([[1, 1]], [], 1, 'gamma'));
-    rig.sequencer.ingest.markets('gamma', []);
-    rig.sequencer.ingest.venueState('gamma', state('down'));
-    rig.sequencer.ingest.venueHealth('gamma', {
-      source: 'live',
-      upstreams: 0,
-      messagesPerSecond: 0,
-      lagMs: null,
-      lastMessageTs: null,
-      reconnects: 0,
-      circuit: 'closed',
-    });
-    expect(rig.sequencer.source.open('venue:gamma')).toBeNull();
   });
 });
 

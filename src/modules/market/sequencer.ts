@@ -119,6 +119,7 @@ class StreamSequencer implements Sequencer, StreamSource, MarketIngest {
     if (spec.channel === 'venue') return desk.line('venue').head();
     let open = this.#streams.get(stream);
     if (open === undefined) {
+      if (!desk.mayHave(spec.symbol)) return null;
       if (this.#streams.size >= STREAMS_LIMIT) {
         this.#refuse('stream_limit');
         return null;

@@ -1,44 +1,26 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { seededRandom } from '../../kernel/random.ts';
-import { createMemoryBus } from '../../platform/bus-memory.ts';
-import type { BusSink, MarketBus } from '../../platform/bus.ts';
-import { createLog } from '../../platform/log.ts';
-import { createMetrics } from '../../platform/metrics.ts';
-import { BookState, bookChecksum } from '../../protocol/book.ts';
-import type { PreparedMessage } from '../../protocol/envelope.ts';
 import { RETENTION_LIMITS } from '../../protocol/limits.ts';
-import type {
-  BookDelta,
-  BookSnapshot,
-  Candles,
-  StreamMessage,
-  StreamPosition,
-  Trade,
-} from '../../protocol/messages.ts';
+import type { Candles, StreamMessage, StreamPosition, Trade } from '../../protocol/messages.ts';
 import type { MarketRig } from '../../testing/market-rig.ts';
-import { book, createMarketRig, market, rigClock, state, upstream } from '../../testing/market-rig.ts';
-import type { Retention } from './retained-messages.ts';
-import type { StreamCache, StreamView } from './stream-cache.ts';
-import { createStreamCache } from './stream-cache.ts';
+import {
+  RIG_LINGER_MS,
+  book,
+  cacheOn,
+  createMarketRig,
+  market,
+  recorder,
+  rigClock,
+  state,
+  upstream,
+} from '../../testing/market-rig.ts';
+import type { StreamCache } from './stream-cache.ts';
 
 const BOOK = 'book:alpha:BTC/USDT:10:100ms';
 const TRADES = 'trades:alpha:BTC/USDT';
-const LINGER_MS = 60_000;
 
 let rig: MarketRig;
 let cache: StreamCache;
-
-function cacheOn(bus: MarketBus, retention: Retention = RETENTION_LIMITS): StreamCache {
-  const metrics = createMetrics({ processMetrics: false });
-  return createStreamCache({
-    bus,
-    clock: rigClock,
-    retention,
-    lingerMs: LINGER_MS,
-    metrics,
-    log: createLog({ level: 'silent' }),
-  });
-}
 
 beforeEach(() => {
   vi.useFakeTimers({ now: 1_700_000_000_000 });
@@ -47,28 +29,12 @@ beforeEach(() => {
   cache = cacheOn(rig.bus);
 });
 
-afterEach(async () => {
-  await cache.stop();
+afterEach(() => {
+  cache.stop();
   rig.sequencer.stop();
   expect(vi.getTimerCount(), 'timers left behind').toBe(0);
   vi.useRealTimers();
 });
-
-function recorder() {
-  const heard: string[] = [];
-  const messages: PreparedMessage[] = [];
-  return {
-    heard,
-    messages,
-    onMessage(prepared: PreparedMessage) {
-      messages.push(prepared);
-      heard.push(`${prepared.message.seq} ${prepared.message.kind}`);
-    },
-    onReset(view: StreamView) {
-      heard.push(`reset ${view.state.status} ${view.snapshot() === null ? 'empty' : 'whole'}`);
-    },
-  };
-}
 
 function sendBook(size: number, exchangeSeq = size): void {
   rig.sequencer.ingest.book(book([[100, size]], [[101, 1]], exchangeSeq));
@@ -88,16 +54,16 @@ describe('leases', () => {
     expect(first.view).toBe(second.view);
     first.release();
     first.release();
-    vi.advanceTimersByTime(LINGER_MS * 2);
+    vi.advanceTimersByTime(RIG_LINGER_MS * 2);
     expect(rig.wanted.size).toBe(1);
     second.release();
-    vi.advanceTimersByTime(LINGER_MS - 1);
+    vi.advanceTimersByTime(RIG_LINGER_MS - 1);
     expect(rig.wanted.size).toBe(1);
     const third = cache.lease(BOOK, recorder());
     expect(third.view).toBe(first.view);
-    vi.advanceTimersByTime(LINGER_MS * 2);
+    vi.advanceTimersByTime(RIG_LINGER_MS * 2);
     third.release();
-    vi.advanceTimersByTime(LINGER_MS);
+    vi.advanceTimersByTime(RIG_LINGER_MS);
     expect(rig.wanted.size).toBe(0);
   });
 
@@ -253,7 +219,7 @@ describe('resume', () => {
     expect(outcomes.refused).toBeGreaterThan(500);
     for (const { view } of sources)
       expect(view.after({ epoch: view.position!.epoch, seq: view.position!.seq + 1 })).toBeNull();
-    return small.stop();
+    small.stop();
   });
 
   it('keeps no more than the limits in messages, bytes and age, and refuses what is older', () => {
@@ -289,138 +255,6 @@ function madeUpPosition({ epoch, seq }: StreamPosition, random: () => number): S
   ];
   return made[Math.floor(random() * made.length)]!;
 }
-
-describe('a bus that fails', () => {
-  /** A bus whose deliveries the test makes itself. */
-  function brokenBus() {
-    const sinks: BusSink[] = [];
-    const opened: string[] = [];
-    const bus: MarketBus = {
-      ...createMemoryBus(),
-      open(stream, sink) {
-        opened.push(stream);
-        sinks.push(sink);
-        return { close: () => void opened.splice(opened.indexOf(stream), 1) };
-      },
-    };
-    return { bus, opened, sink: () => sinks.at(-1)!, first: () => sinks[0]! };
-  }
-  const live = { status: 'live', since: 1, reason: '' } as const;
-  const bids: [string, string][] = [['100.00', '1']];
-  const snapshot = (epoch: string, seq: number, checksum = bookChecksum(bids, [])): StreamMessage => ({
-    stream: BOOK,
-    epoch,
-    seq,
-    kind: 'snapshot',
-    ingestTs: 1,
-    data: { bids, asks: [], checksum } satisfies BookSnapshot,
-  });
-  const delta = (epoch: string, seq: number, checksum?: number): StreamMessage => ({
-    stream: BOOK,
-    epoch,
-    seq,
-    kind: 'delta',
-    ingestTs: 1,
-    data: {
-      bids: [['99.00', String(seq)]],
-      asks: [],
-      ...(checksum === undefined ? {} : { checksum }),
-    } satisfies BookDelta,
-  });
-
-  it('says a loss and the recovery, and shows nothing in between', () => {
-    const broken = brokenBus();
-    const local = cacheOn(broken.bus);
-    const listener = recorder();
-    const { view } = local.lease(BOOK, listener);
-    broken.sink()({
-      type: 'head',
-      stream: BOOK,
-      head: { position: { epoch: 'a', seq: 4 }, state: live, snapshot: snapshot('a', 4) },
-    });
-    broken.sink()({ type: 'message', message: delta('a', 5) });
-    broken.sink()({ type: 'lost', stream: BOOK, reason: 'cable' });
-    expect(view).toMatchObject({ state: { status: 'resyncing', reason: 'cable' } });
-    expect(view.snapshot()).toBeNull();
-    expect(view.after({ epoch: 'a', seq: 4 })).toBeNull();
-    broken.sink()({ type: 'message', message: delta('a', 6) });
-    broken.sink()({
-      type: 'head',
-      stream: BOOK,
-      head: { position: { epoch: 'a', seq: 9 }, state: live, snapshot: snapshot('a', 9) },
-    });
-    broken.sink()({ type: 'message', message: delta('a', 10) });
-    expect(listener.heard).toEqual(['5 delta', 'reset resyncing empty', 'reset live whole', '10 delta']);
-    expect(view.after({ epoch: 'a', seq: 8 })).toBeNull();
-    expect(view.after({ epoch: 'a', seq: 9 })).toHaveLength(1);
-    return local.stop();
-  });
-
-  it.each([
-    ['a hole in the sequence', delta('a', 6)],
-    ['a repeated message', delta('a', 4)],
-    ['another epoch without its snapshot', delta('b', 1)],
-    ['an epoch that is joined in the middle', snapshot('b', 3)],
-    ['a checksum that differs', delta('a', 5, 1)],
-    ['data that cannot be applied', { ...delta('a', 5), data: null }],
-  ])('believes nothing after %s, and asks for a new head without letting go of the stream', (_, message) => {
-    const broken = brokenBus();
-    const local = cacheOn(broken.bus);
-    const listener = recorder();
-    const { view } = local.lease(BOOK, listener);
-    broken.sink()({
-      type: 'head',
-      stream: BOOK,
-      head: { position: { epoch: 'a', seq: 4 }, state: live, snapshot: snapshot('a', 4) },
-    });
-    broken.sink()({ type: 'message', message });
-    expect(listener.heard).toEqual(['reset resyncing empty']);
-    vi.advanceTimersByTime(1_000);
-    expect(broken.opened).toEqual([BOOK]);
-    // What the old subscription still says is not heard.
-    broken.first()({ type: 'message', message: delta('a', 5) });
-    broken.sink()({
-      type: 'head',
-      stream: BOOK,
-      head: { position: { epoch: 'a', seq: 7 }, state: live, snapshot: snapshot('a', 7) },
-    });
-    expect(listener.heard).toEqual(['reset resyncing empty', 'reset live whole']);
-    const copy = new BookState();
-    copy.reset(view.snapshot()!.message.data as BookSnapshot);
-    expect(copy.bids).toEqual(bids);
-    return local.stop();
-  });
-
-  it('asks once a second at most when every head is wrong, and is ready only with a right one', async () => {
-    const broken = brokenBus();
-    let opens = 0;
-    const counting: MarketBus = {
-      ...broken.bus,
-      open(stream, sink) {
-        opens += 1;
-        const wrong = opens <= 5 ? 1 : undefined;
-        sink({
-          type: 'head',
-          stream,
-          head: { position: { epoch: 'a', seq: 1 }, state: live, snapshot: snapshot('a', 1, wrong) },
-        });
-        return { close: () => undefined };
-      },
-    };
-    const local = cacheOn(counting);
-    let isReady = false;
-    const { view, ready } = local.lease(BOOK, recorder());
-    void ready.then(() => (isReady = true));
-    await vi.advanceTimersByTimeAsync(2_500);
-    expect(opens).toBe(4);
-    expect(isReady).toBe(false);
-    expect(view.snapshot()).toBeNull();
-    await vi.advanceTimersByTimeAsync(10_000);
-    expect(opens).toBe(6);
-    expect(isReady).toBe(true);
-    await local.stop();
-  });
-});
 
 it('a candle update that the sequencer evicts is evicted here too', () => {
   const { view } = cache.lease('candles:alpha:BTC/USDT:1m', recorder());

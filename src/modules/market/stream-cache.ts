@@ -115,7 +115,7 @@ class LocalStreamCache implements StreamCache {
     return { view: held, ready: held.ready, release };
   }
 
-  async stop(): Promise<void> {
+  stop(): void {
     for (const timer of this.#lingering.values()) clearTimeout(timer);
     this.#lingering.clear();
     for (const stream of this.#streams.values()) stream.close();

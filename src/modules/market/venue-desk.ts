@@ -58,6 +58,11 @@ export class VenueDesk {
     return channel === 'venue' ? this.#venueLine : this.#marketsLine;
   }
 
+  /** False only for a symbol that the venue is known not to have: nothing of it may be asked of the exchange. */
+  mayHave(symbol: string): boolean {
+    return this.#markets.length === 0 || this.#decimals.has(symbol);
+  }
+
   decimals(symbol: string): MarketDecimals {
     return this.#decimals.get(symbol) ?? UNKNOWN_DECIMALS;
   }

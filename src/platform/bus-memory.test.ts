@@ -1,0 +1,43 @@
+import { expect, it } from 'vitest';
+import { CountingSource, Follower, describeMarketBus } from '../testing/bus-contract.ts';
+import { createMemoryBus } from './bus-memory.ts';
+
+const STREAM = 'ticker:alpha:BTC/USDT';
+
+describeMarketBus('in memory', async () => {
+  const bus = createMemoryBus({ onError: () => undefined });
+  await bus.start();
+  return { feed: bus, gateway: bus, stop: () => bus.stop() };
+});
+
+it('delivers the head before open returns, so that joining and the snapshot are one step', () => {
+  const bus = createMemoryBus();
+  bus.serve(new CountingSource(bus));
+  const follower = new Follower();
+  bus.open(STREAM, follower.sink);
+  expect(follower.heads).toBe(1);
+});
+
+it('reports the error of a sink with its stream', () => {
+  const errors: unknown[] = [];
+  const bus = createMemoryBus({ onError: (error, stream) => errors.push([String(error), stream]) });
+  bus.serve(new CountingSource(bus));
+  bus.open(STREAM, () => {
+    throw new Error('broken');
+  });
+  expect(errors).toEqual([['Error: broken', STREAM]]);
+});
+
+it('gives every sink the same order when a sink causes a publication', () => {
+  const bus = createMemoryBus();
+  const source = new CountingSource(bus);
+  bus.serve(source);
+  let echoes = 0;
+  bus.open(STREAM, (delivery) => {
+    if (delivery.type === 'message' && echoes++ < 5) source.publish(STREAM);
+  });
+  const follower = new Follower();
+  bus.open(STREAM, follower.sink);
+  source.publish(STREAM);
+  expect(follower).toMatchObject({ violations: [], messages: 6 });
+});
