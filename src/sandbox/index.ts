@@ -1,6 +1,13 @@
-export { Faults } from './faults.ts';
+export { FAULT_CHANNELS, FAULTS, GARBAGE_KINDS, parseFaultScript } from './fault-script.ts';
+export type { FaultName } from './fault-script.ts';
+export type { FaultCounts, Faults } from './faults.ts';
+export { launchSandbox } from './launch.ts';
+export type { LaunchedSandbox, SandboxConfig } from './launch.ts';
 export { openRecording } from './recording-folder.ts';
+export type { RecordingOptions, RecordingSource } from './recording.ts';
 export { startSandbox } from './server.ts';
 export type { Sandbox, SandboxOptions } from './server.ts';
+export { createSimulation } from './simulation/index.ts';
 export { SANDBOX_VENUES } from './tape.ts';
 export type { SandboxVenue, TapeSource } from './tape.ts';
+export type { StartWhen } from './venue-room.ts';

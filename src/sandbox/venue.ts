@@ -118,3 +118,8 @@ export function parseRequest(text: string): Readonly<Record<string, unknown>> | 
 export function textList(value: unknown): string[] {
   return Array.isArray(value) ? value.filter((each): each is string => typeof each === 'string') : [];
 }
+
+/** Text of a field that should be text or a number; empty for anything else. */
+export function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : typeof value === 'number' ? String(value) : '';
+}

@@ -82,11 +82,17 @@ function klines(services: VenueServices, symbol: string, query: URLSearchParams,
   return ok(
     wanted.map((candle) => [
       candle.openTs,
-      ...[candle.open, candle.high, candle.low, candle.close, candle.volume],
+      candle.open,
+      candle.high,
+      candle.low,
+      candle.close,
+      candle.volume,
       candle.openTs + TIMEFRAMES_MS[timeframe] - 1,
       candle.quoteVolume,
       candle.trades,
-      ...['0', '0', '0'],
+      '0',
+      '0',
+      '0',
     ]),
   );
 }
@@ -151,7 +157,9 @@ function marketEntry(venue: BinanceVenue, market: TapeMarket): object {
     ...(futures ? { ...perpetual, pair: `${base}${quote}` } : { isSpotTradingAllowed: true, permissions: ['SPOT'] }),
     baseAsset: base,
     quoteAsset: quote,
-    ...{ baseAssetPrecision: 8, quotePrecision: 8, quoteAssetPrecision: 8 },
+    baseAssetPrecision: 8,
+    quotePrecision: 8,
+    quoteAssetPrecision: 8,
     ...(futures
       ? { pricePrecision: decimalsOfTick(Number(tickSize)), quantityPrecision: decimalsOfTick(Number(lotSize)) }
       : {}),

@@ -75,7 +75,11 @@ function tickerPayload(event: Of<'ticker'>, name: string, id: string, futures: b
     w: Number(v) === 0 ? c : (Number(q) / Number(v)).toFixed(8),
     c,
     ...(futures ? {} : { b: event.bid, B: event.bidSize, a: event.ask, A: event.askSize }),
-    ...{ o, h, l, v, q },
+    o,
+    h,
+    l,
+    v,
+    q,
     O: event.ts - TIMEFRAMES_MS['1d'],
     C: event.ts,
   };

@@ -1,6 +1,6 @@
 import type { TapeBook, TapeEvent, TapeLevel } from '../tape.ts';
 import { damaged, parseRequest, textList, Topics } from '../venue.ts';
-import type { Damage, Deliver, Peer, VenueDriver, VenueServices } from '../venue.ts';
+import type { Damage, Deliver, Peer, RestReply, RestRequest, VenueDriver, VenueServices } from '../venue.ts';
 import { createCoinbaseRest, isoTime, productId, productRow, tradeRow } from './coinbase-rest.ts';
 
 /** Subscription channel -> the name that its frames carry. */
@@ -13,7 +13,7 @@ const FRAME_CHANNEL = {
   heartbeats: 'heartbeats',
 } as const;
 type Channel = keyof typeof FRAME_CHANNEL;
-const CHANNEL_OF: Readonly<Record<TapeEvent['kind'], readonly Channel[]>> = {
+const CHANNELS_OF: Readonly<Record<TapeEvent['kind'], readonly Channel[]>> = {
   book: ['level2'],
   trade: ['market_trades'],
   ticker: ['ticker', 'ticker_batch'],
@@ -26,51 +26,61 @@ const GREETING_TRADES = 100;
 const ALL = '*';
 
 /** Advanced Trade, public channels. */
-export function createCoinbase(services: VenueServices): VenueDriver {
-  const { source } = services;
-  const topics = new Topics<undefined>();
-  const symbols = new Map(source.markets.map((market) => [productId(market.symbol), market.symbol]));
+export class CoinbaseDriver implements VenueDriver {
+  readonly venue = 'coinbase';
+  readonly #services: VenueServices;
+  readonly #topics = new Topics<undefined>();
+  readonly #symbols: ReadonlyMap<string, string>;
+  readonly #rest: ReturnType<typeof createCoinbaseRest>;
   /** Frames sent so far per connection: every frame carries its number, recorded ones get it in place of the recorder's. */
-  const sequences = new Map<Peer, number>();
-  let heartbeats = 0;
+  readonly #sequences = new Map<Peer, number>();
+  #heartbeats = 0;
 
-  const numbered = (peer: Peer, text: string): string => {
-    const sequence = sequences.get(peer) ?? 0;
-    sequences.set(peer, sequence + 1);
-    return text.replace(/"sequence_num":\d+/, `"sequence_num":${sequence}`);
-  };
-  const frame = (channel: string, events: unknown, ts = services.now()): string =>
-    JSON.stringify({ channel, client_id: '', timestamp: isoTime(ts), sequence_num: 0, events });
-  const say = (peer: Peer, channel: string, events: unknown): void => peer.send(numbered(peer, frame(channel, events)));
-  const greet = (peer: Peer, channel: Channel, symbol: string): void => {
-    const book = channel === 'level2' ? source.book(symbol) : undefined;
-    if (book !== undefined) say(peer, 'l2_data', [bookEvent(symbol, 'snapshot', book)]);
-    if (channel === 'market_trades') {
-      const trades = source.trades(symbol, GREETING_TRADES).map(tradeRow).toReversed();
-      if (trades.length > 0) say(peer, channel, [{ type: 'snapshot', trades }]);
+  constructor(services: VenueServices) {
+    this.#services = services;
+    this.#symbols = new Map(services.source.markets.map((market) => [productId(market.symbol), market.symbol]));
+    this.#rest = createCoinbaseRest(services, this.#symbols);
+  }
+
+  rest(request: RestRequest): RestReply {
+    return this.#rest.rest(request);
+  }
+
+  snapshotSymbol(request: RestRequest): string | undefined {
+    return this.#rest.snapshotSymbol(request);
+  }
+
+  opened(peer: Peer): void {
+    this.#sequences.set(peer, 0);
+  }
+
+  closed(peer: Peer): void {
+    this.#topics.drop(peer);
+    this.#sequences.delete(peer);
+  }
+
+  tick(deliver: Deliver): void {
+    const peers = this.#topics.of(topicOf('heartbeats', ALL));
+    if (peers === undefined) return;
+    this.#heartbeats += 1;
+    const current = `${isoTime(this.#services.now()).replace('T', ' ').replace('Z', '')} +0000 UTC`;
+    const text = this.#frame('heartbeats', [{ current_time: current, heartbeat_counter: this.#heartbeats }]);
+    for (const peer of peers.keys()) deliver(peer, this.#numbered(peer, text));
+  }
+
+  publish(original: TapeEvent, deliver: Deliver, damage?: Damage): void {
+    if (original.raw === '' || (original.kind === 'candle' && original.timeframe !== CANDLE_TIMEFRAME)) return;
+    const event = damaged(original, damage);
+    for (const channel of CHANNELS_OF[event.kind]) {
+      const peers = this.#topics.of(topicOf(channel, event.symbol));
+      if (peers === undefined) continue;
+      const name = FRAME_CHANNEL[channel];
+      const text = recorded(event, name) ?? this.#frame(name, [this.#update(event)], event.ts);
+      for (const peer of peers.keys()) deliver(peer, this.#numbered(peer, text));
     }
-    const row = channel === 'ticker' || channel === 'ticker_batch' ? tickerRow(services, symbol) : undefined;
-    if (row !== undefined) say(peer, channel, [{ type: 'snapshot', tickers: [row] }]);
-  };
-  const subscribe = (peer: Peer, channel: Channel, products: readonly string[]): void => {
-    if (channel === 'heartbeats') topics.add(topicOf(channel, ALL), peer, undefined);
-    const asked = products.flatMap((product) => symbols.get(product) ?? []);
-    for (const symbol of asked) if (channel !== 'level2') topics.add(topicOf(channel, symbol), peer, undefined);
-    say(peer, 'subscriptions', [{ subscriptions: mine(peer, topics, channel === 'level2' ? asked : []) }]);
-    for (const symbol of asked) {
-      if (channel !== 'level2') greet(peer, channel, symbol);
-      // Changes follow the snapshot, never precede it.
-      else {
-        services.later(peer, services.snapshotMood(symbol).delayMs, () => {
-          if (source.book(symbol) === undefined) return;
-          topics.add(topicOf(channel, symbol), peer, undefined);
-          greet(peer, channel, symbol);
-        });
-      }
-    }
-    services.subscribed();
-  };
-  const message = (peer: Peer, text: string): void => {
+  }
+
+  message(peer: Peer, text: string): void {
     const request = parseRequest(text);
     const error = (reason: string): void => peer.send(JSON.stringify({ type: 'error', message: reason }));
     const channel = Object.keys(FRAME_CHANNEL).find((each) => each === request?.['channel']) as Channel | undefined;
@@ -78,47 +88,102 @@ export function createCoinbase(services: VenueServices): VenueDriver {
     if (type !== 'subscribe' && type !== 'unsubscribe') return error('type is required: subscribe or unsubscribe');
     if (channel === undefined) return error('invalid channel');
     const products = textList(request?.['product_ids']);
-    const unknown = products.filter((product) => !symbols.has(product));
+    const unknown = products.filter((product) => !this.#symbols.has(product));
     if (unknown.length > 0) return error(`product ids not found: ${unknown.join(', ')}`);
-    if (type === 'subscribe') {
-      const failing =
-        channel === 'level2' && products.some((product) => services.snapshotMood(symbols.get(product)!).fail);
-      return failing ? error('internal error: sandbox fault') : subscribe(peer, channel, products);
+    const symbols = products.map((product) => this.#symbols.get(product)!);
+    if (type === 'unsubscribe') return this.#unsubscribe(peer, channel, symbols);
+    if (channel === 'level2') return this.#subscribeBooks(peer, symbols, error);
+    this.#subscribe(peer, channel, symbols);
+  }
+
+  #subscribe(peer: Peer, channel: Exclude<Channel, 'level2'>, symbols: readonly string[]): void {
+    const targets = channel === 'heartbeats' ? [ALL] : symbols;
+    for (const symbol of targets) this.#topics.add(topicOf(channel, symbol), peer, undefined);
+    this.#acknowledge(peer, []);
+    for (const symbol of targets) this.#greet(peer, channel, symbol);
+    this.#services.subscribed();
+  }
+
+  /** Changes follow the snapshot, never precede it: the client joins in the step that sends the snapshot. */
+  #subscribeBooks(peer: Peer, symbols: readonly string[], error: (reason: string) => void): void {
+    const { snapshotMood, later, source, subscribed } = this.#services;
+    const moods = symbols.map((symbol) => ({ symbol, ...snapshotMood(symbol) }));
+    if (moods.some(({ fail }) => fail)) return error('internal error: sandbox fault');
+    this.#acknowledge(peer, symbols);
+    for (const { symbol, delayMs } of moods) {
+      later(peer, delayMs, () => {
+        const book = source.book(symbol);
+        if (book === undefined) return;
+        this.#topics.add(topicOf('level2', symbol), peer, undefined);
+        this.#say(peer, 'l2_data', [bookEvent(symbol, 'snapshot', book)]);
+      });
     }
-    const gone = products.length > 0 ? products.map((product) => symbols.get(product)!) : [...symbols.values()];
-    for (const symbol of [...gone, ALL]) topics.remove(topicOf(channel, symbol), peer);
-    say(peer, 'subscriptions', [{ subscriptions: mine(peer, topics, []) }]);
-  };
-  const publish = (original: TapeEvent, deliver: Deliver, damage?: Damage): void => {
-    if (original.raw === '' || (original.kind === 'candle' && original.timeframe !== CANDLE_TIMEFRAME)) return;
-    const event = damaged(original, damage);
-    for (const channel of CHANNEL_OF[event.kind]) {
-      const peers = topics.of(topicOf(channel, event.symbol));
-      if (peers === undefined) continue;
-      const name = FRAME_CHANNEL[channel];
-      const text = recorded(event, name) ?? frame(name, [updateOf(event, services)], event.ts);
-      for (const peer of peers.keys()) deliver(peer, numbered(peer, text));
+    subscribed();
+  }
+
+  #unsubscribe(peer: Peer, channel: Channel, symbols: readonly string[]): void {
+    const gone = symbols.length > 0 ? symbols : [...this.#symbols.values()];
+    for (const symbol of [...gone, ALL]) this.#topics.remove(topicOf(channel, symbol), peer);
+    this.#acknowledge(peer, []);
+  }
+
+  /** Lists what the client is subscribed to; `coming` are books whose snapshot is still on its way. */
+  #acknowledge(peer: Peer, coming: readonly string[]): void {
+    const subscriptions: Record<string, string[]> = {};
+    const topics = [...this.#topics.ofPeer(peer), ...coming.map((symbol) => topicOf('level2', symbol))];
+    for (const topic of new Set(topics)) {
+      const [channel = '', symbol = ''] = topic.split(' ');
+      (subscriptions[channel] ??= []).push(symbol === ALL ? 'heartbeats' : productId(symbol));
     }
-  };
-  return {
-    venue: 'coinbase',
-    ...createCoinbaseRest(services, symbols),
-    opened: () => {},
-    closed: (peer) => {
-      topics.drop(peer);
-      sequences.delete(peer);
-    },
-    message,
-    publish,
-    tick: (deliver) => {
-      const peers = topics.of(topicOf('heartbeats', ALL));
-      if (peers === undefined) return;
-      heartbeats += 1;
-      const current = `${new Date(services.now()).toISOString().replace('T', ' ').replace('Z', '')} +0000 UTC`;
-      const text = frame('heartbeats', [{ current_time: current, heartbeat_counter: heartbeats }]);
-      for (const peer of peers.keys()) deliver(peer, numbered(peer, text));
-    },
-  };
+    this.#say(peer, 'subscriptions', [{ subscriptions }]);
+  }
+
+  #greet(peer: Peer, channel: Channel, symbol: string): void {
+    if (channel === 'market_trades') {
+      const trades = this.#services.source.trades(symbol, GREETING_TRADES).map(tradeRow).toReversed();
+      if (trades.length > 0) this.#say(peer, channel, [{ type: 'snapshot', trades }]);
+    } else if (channel === 'ticker' || channel === 'ticker_batch') {
+      const row = this.#ticker(symbol);
+      if (row !== undefined) this.#say(peer, channel, [{ type: 'snapshot', tickers: [row] }]);
+    }
+  }
+
+  #update(event: TapeEvent): object {
+    switch (event.kind) {
+      case 'book':
+        return bookEvent(event.symbol, 'update', event);
+      case 'trade':
+        return { type: 'update', trades: [tradeRow(event)] };
+      case 'candle': {
+        const { openTs, high, low, open, close, volume, symbol } = event;
+        const row = { start: String(openTs / 1000), high, low, open, close, volume, product_id: productId(symbol) };
+        return { type: 'update', candles: [row] };
+      }
+      case 'ticker':
+      case 'top':
+        return { type: 'update', tickers: [this.#ticker(event.symbol)] };
+    }
+  }
+
+  /** Undefined while no 24 h figures are known: none are made up. */
+  #ticker(symbol: string): object | undefined {
+    const ticker = this.#services.source.ticker(symbol);
+    return ticker === undefined ? undefined : productRow(this.#services, symbol, ticker);
+  }
+
+  #say(peer: Peer, channel: string, events: unknown): void {
+    peer.send(this.#numbered(peer, this.#frame(channel, events)));
+  }
+
+  #frame(channel: string, events: unknown, ts = this.#services.now()): string {
+    return JSON.stringify({ channel, client_id: '', timestamp: isoTime(ts), sequence_num: 0, events });
+  }
+
+  #numbered(peer: Peer, text: string): string {
+    const sequence = this.#sequences.get(peer) ?? 0;
+    this.#sequences.set(peer, sequence + 1);
+    return text.replace(/"sequence_num":\d+/, `"sequence_num":${sequence}`);
+  }
 }
 
 /** The recorded frame if its channel is the asked one: `ticker_batch` is made from recorded `ticker` by its name alone. */
@@ -127,45 +192,11 @@ function recorded(event: TapeEvent, name: string): string | undefined {
   return event.kind === 'ticker' ? event.raw.replace(/"channel":"ticker(_batch)?"/, `"channel":"${name}"`) : event.raw;
 }
 
-function updateOf(event: TapeEvent, services: VenueServices): object {
-  switch (event.kind) {
-    case 'book':
-      return bookEvent(event.symbol, 'update', event);
-    case 'trade':
-      return { type: 'update', trades: [tradeRow(event)] };
-    case 'candle': {
-      const { openTs, high, low, open, close, volume, symbol } = event;
-      const row = { start: String(openTs / 1000), high, low, open, close, volume, product_id: productId(symbol) };
-      return { type: 'update', candles: [row] };
-    }
-    case 'ticker':
-    case 'top':
-      return { type: 'update', tickers: [tickerRow(services, event.symbol)] };
-  }
-}
-
 function bookEvent(symbol: string, type: 'snapshot' | 'update', book: Omit<TapeBook, 'lastId'>): object {
   const time = isoTime(book.ts);
   const side = (name: string, levels: readonly TapeLevel[]): object[] =>
     levels.map(([price, size]) => ({ side: name, event_time: time, price_level: price, new_quantity: size }));
   return { type, product_id: productId(symbol), updates: [...side('bid', book.bids), ...side('offer', book.asks)] };
-}
-
-/** Undefined while no 24 h figures are known: none are made up. */
-function tickerRow(services: VenueServices, symbol: string): object | undefined {
-  const ticker = services.source.ticker(symbol);
-  return ticker === undefined ? undefined : productRow(services, symbol, ticker);
-}
-
-/** What a client is subscribed to, by channel; `coming` are books whose snapshot is still on its way. */
-function mine(peer: Peer, topics: Topics<undefined>, coming: readonly string[]): Record<string, string[]> {
-  const channels: Record<string, string[]> = {};
-  const all = [...topics.ofPeer(peer), ...coming.map((symbol) => topicOf('level2', symbol))];
-  for (const topic of new Set(all)) {
-    const [channel = '', symbol = ''] = topic.split(' ');
-    (channels[channel] ??= []).push(symbol === ALL ? 'heartbeats' : productId(symbol));
-  }
-  return channels;
 }
 
 function topicOf(channel: Channel, symbol: string): string {

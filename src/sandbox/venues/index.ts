@@ -1,18 +1,18 @@
 import type { SandboxVenue } from '../tape.ts';
 import type { VenueFactory } from '../venue.ts';
-import { createBinance } from './binance.ts';
-import { createCoinbase } from './coinbase.ts';
-import { createKraken } from './kraken.ts';
-import { createKucoin } from './kucoin.ts';
-import { createOkx } from './okx.ts';
+import { BinanceDriver } from './binance.ts';
+import { CoinbaseDriver } from './coinbase.ts';
+import { KrakenDriver } from './kraken.ts';
+import { KucoinDriver } from './kucoin.ts';
+import { OkxDriver } from './okx.ts';
 
 const FACTORIES: Readonly<Record<SandboxVenue, VenueFactory>> = {
-  binance: createBinance('binance'),
-  binanceusdm: createBinance('binanceusdm'),
-  kraken: createKraken,
-  coinbase: createCoinbase,
-  kucoin: createKucoin,
-  okx: createOkx,
+  binance: (services) => new BinanceDriver('binance', services),
+  binanceusdm: (services) => new BinanceDriver('binanceusdm', services),
+  kraken: (services) => new KrakenDriver(services),
+  coinbase: (services) => new CoinbaseDriver(services),
+  kucoin: (services) => new KucoinDriver(services),
+  okx: (services) => new OkxDriver(services),
 };
 
 export function venueFactory(venue: SandboxVenue): VenueFactory {

@@ -36,7 +36,13 @@ export function createKrakenRest(services: VenueServices) {
       ofPair(query, ({ id, symbol }) => {
         const trades = source.trades(symbol, wholeNumber(query, 'count', ROWS_LIMIT, ROWS_LIMIT));
         const rows = trades.map(({ price, size, ts, takerSide, id: tradeId }) => [
-          ...[price, size, ts / 1000, takerSide === 'buy' ? 'b' : 's', 'm', '', Number(tradeId)],
+          price,
+          size,
+          ts / 1000,
+          takerSide === 'buy' ? 'b' : 's',
+          'm',
+          '',
+          Number(tradeId),
         ]);
         return { [id]: rows, last: String((trades.at(-1)?.ts ?? 0) * 1_000_000) };
       }),

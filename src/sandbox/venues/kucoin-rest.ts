@@ -139,7 +139,10 @@ function symbolEntry(market: TapeMarket): object {
   return {
     symbol: idOf(symbol),
     name: idOf(symbol),
-    ...{ baseCurrency: base, quoteCurrency: quote, feeCurrency: quote, market: quote },
+    baseCurrency: base,
+    quoteCurrency: quote,
+    feeCurrency: quote,
+    market: quote,
     baseMinSize: minSize,
     baseMaxSize: '10000000',
     quoteMinSize: minNotional,
@@ -148,7 +151,9 @@ function symbolEntry(market: TapeMarket): object {
     quoteIncrement: tickSize,
     priceIncrement: tickSize,
     minFunds: minNotional,
-    ...{ priceLimitRate: '0.1', isMarginEnabled: false, enableTrading: true },
+    priceLimitRate: '0.1',
+    isMarginEnabled: false,
+    enableTrading: true,
   };
 }
 

@@ -1,95 +1,108 @@
 import { TIMEFRAMES_MS } from '../../protocol/streams.ts';
 import { KUCOIN_TIMEFRAMES } from '../decoders/kucoin.ts';
 import type { TapeEvent, TapeTicker } from '../tape.ts';
-import { damaged, parseRequest, Topics } from '../venue.ts';
-import type { Damage, Deliver, Peer, VenueDriver, VenueServices } from '../venue.ts';
+import { damaged, parseRequest, textOf, Topics } from '../venue.ts';
+import type { Damage, Deliver, Peer, RestReply, RestRequest, VenueDriver, VenueServices } from '../venue.ts';
 import { createKucoinRest, idOf } from './kucoin-rest.ts';
 
-const CHANNELS = [
+const CHANNELS: readonly string[] = [
   '/market/level2',
   '/market/match',
   '/market/ticker',
   '/market/snapshot',
   '/market/candles',
   '/spotMarket/level1',
-] as const;
+];
 /** Channels that can be asked for as `:all`. */
 const ALL_CHANNELS: readonly string[] = ['/market/ticker', '/market/snapshot'];
 
 /** Spot, classic WebSocket: topics `channel:SYMBOL[,SYMBOL ...]`. */
-export function createKucoin(services: VenueServices): VenueDriver {
-  const { source } = services;
-  const topics = new Topics<undefined>();
-  const symbols = new Map(source.markets.map((market) => [idOf(market.symbol), market.symbol]));
+export class KucoinDriver implements VenueDriver {
+  readonly venue = 'kucoin';
+  readonly #services: VenueServices;
+  readonly #topics = new Topics<undefined>();
+  readonly #symbols: ReadonlyMap<string, string>;
+  readonly #rest: ReturnType<typeof createKucoinRest>;
 
-  const send = (topic: string, subject: string, data: () => object, deliver: Deliver, raw?: string): void => {
-    const peers = topics.of(topic);
-    if (peers === undefined) return;
-    const text = raw ?? JSON.stringify({ topic, type: 'message', subject, data: data() });
-    for (const peer of peers.keys()) deliver(peer, text);
-  };
-  const publish = (original: TapeEvent, deliver: Deliver, damage?: Damage): void => {
+  constructor(services: VenueServices) {
+    this.#services = services;
+    this.#symbols = new Map(services.source.markets.map((market) => [idOf(market.symbol), market.symbol]));
+    this.#rest = createKucoinRest(services, this.#symbols);
+  }
+
+  rest(request: RestRequest): RestReply {
+    return this.#rest.rest(request);
+  }
+
+  snapshotSymbol(request: RestRequest): string | undefined {
+    return this.#rest.snapshotSymbol(request);
+  }
+
+  opened(peer: Peer): void {
+    peer.send(JSON.stringify({ id: peer.query.get('connectId') ?? String(peer.id), type: 'welcome' }));
+  }
+
+  closed(peer: Peer): void {
+    this.#topics.drop(peer);
+  }
+
+  /** The exchange sends nothing by itself; clients ping it. */
+  tick(): void {}
+
+  publish(original: TapeEvent, deliver: Deliver, damage?: Damage): void {
     if (original.raw === '') return;
     const event = damaged(original, damage);
     const id = idOf(event.symbol);
-    // A recorded frame belongs to the one topic it was recorded on.
-    const rawFor = (topic: string): string | undefined =>
-      event.raw?.includes(`"topic":"${topic}"`) === true ? event.raw : undefined;
-    const each = (topic: string, subject: string, data: () => object): void =>
-      send(topic, subject, data, deliver, rawFor(topic));
+    const send = (topic: string, subject: string, data: () => object): void => {
+      const peers = this.#topics.of(topic);
+      if (peers === undefined) return;
+      // A recorded frame belongs to the one topic it was recorded on.
+      const raw = event.raw?.includes(`"topic":"${topic}"`) === true ? event.raw : undefined;
+      const text = raw ?? JSON.stringify({ topic, type: 'message', subject, data: data() });
+      for (const peer of peers.keys()) deliver(peer, text);
+    };
     switch (event.kind) {
       case 'book':
-        return each(`/market/level2:${id}`, 'trade.l2update', () => bookData(event, id));
+        return send(`/market/level2:${id}`, 'trade.l2update', () => bookData(event, id));
       case 'trade':
-        return each(`/market/match:${id}`, 'trade.l3match', () => tradeData(event, id));
+        return send(`/market/match:${id}`, 'trade.l3match', () => tradeData(event, id));
       case 'top':
-        each(`/spotMarket/level1:${id}`, 'level1', () => ({ asks: event.ask, bids: event.bid, timestamp: event.ts }));
-        each(`/market/ticker:${id}`, 'trade.ticker', () => topData(event, services));
-        return each('/market/ticker:all', id, () => topData(event, services));
+        send(`/spotMarket/level1:${id}`, 'level1', () => ({ asks: event.ask, bids: event.bid, timestamp: event.ts }));
+        send(`/market/ticker:${id}`, 'trade.ticker', () => topData(event, this.#services));
+        return send('/market/ticker:all', id, () => topData(event, this.#services));
       case 'ticker':
-        each(`/market/snapshot:${id}`, 'trade.snapshot', () => snapshotData(event, id));
-        return each('/market/snapshot:all', id, () => snapshotData(event, id));
-      case 'candle':
-        return each(`/market/candles:${id}_${KUCOIN_TIMEFRAMES[event.timeframe]}`, 'trade.candles.update', () =>
-          candleData(event, id),
-        );
+        send(`/market/snapshot:${id}`, 'trade.snapshot', () => snapshotData(event, id));
+        return send('/market/snapshot:all', id, () => snapshotData(event, id));
+      case 'candle': {
+        const topic = `/market/candles:${id}_${KUCOIN_TIMEFRAMES[event.timeframe]}`;
+        return send(topic, 'trade.candles.update', () => candleData(event, id));
+      }
     }
-  };
-  const message = (peer: Peer, text: string): void => {
+  }
+
+  message(peer: Peer, text: string): void {
     const request = parseRequest(text);
-    const id = String(request?.['id'] ?? '');
+    const id = textOf(request?.['id']);
     const error = (code: number, data: string): void => peer.send(JSON.stringify({ id, type: 'error', code, data }));
     const type = request?.['type'];
     if (type === 'ping') return peer.send(JSON.stringify({ id, type: 'pong', timestamp: Date.now() * 1000 }));
     if (type !== 'subscribe' && type !== 'unsubscribe') return error(415, 'type is not supported');
-    const topic = String(request?.['topic'] ?? '');
-    const wanted = topicsOf(topic, symbols);
+    const topic = textOf(request?.['topic']);
+    const wanted = topicsOf(topic, this.#symbols);
     if (wanted === undefined) return error(404, `topic ${topic} is not found`);
     for (const each of wanted) {
-      if (type === 'subscribe') topics.add(each, peer, undefined);
-      else topics.remove(each, peer);
+      if (type === 'subscribe') this.#topics.add(each, peer, undefined);
+      else this.#topics.remove(each, peer);
     }
     if (request?.['response'] !== false) peer.send(JSON.stringify({ id, type: 'ack' }));
-    if (type === 'subscribe') services.subscribed();
-  };
-  return {
-    venue: 'kucoin',
-    ...createKucoinRest(services, symbols),
-    opened: (peer) =>
-      peer.send(JSON.stringify({ id: peer.query.get('connectId') ?? String(peer.id), type: 'welcome' })),
-    closed: (peer) => topics.drop(peer),
-    message,
-    publish,
-    // The exchange sends nothing by itself; clients ping it.
-    tick: () => {},
-  };
+    if (type === 'subscribe') this.#services.subscribed();
+  }
 }
 
 /** `/market/level2:BTC-USDT,ETH-USDT` -> one topic per symbol; undefined for what the exchange would not find. */
 function topicsOf(topic: string, symbols: ReadonlyMap<string, string>): string[] | undefined {
   const [channel = '', targets = ''] = topic.split(':');
-  const known: readonly string[] = CHANNELS;
-  if (!known.includes(channel) || targets === '') return undefined;
+  if (!CHANNELS.includes(channel) || targets === '') return undefined;
   const list = targets.split(',');
   const fine = list.every((target) => {
     if (target === 'all') return ALL_CHANNELS.includes(channel);
@@ -137,7 +150,9 @@ function snapshotData(event: TapeTicker & { ts: number }, id: string): object {
   const data = {
     symbol: id,
     symbolCode: id,
-    ...{ baseCurrency, quoteCurrency, trading: true },
+    baseCurrency,
+    quoteCurrency,
+    trading: true,
     buy: Number(event.bid),
     sell: Number(event.ask),
     high: Number(event.high),

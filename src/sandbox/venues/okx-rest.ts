@@ -138,6 +138,11 @@ function instrument(market: TapeMarket): object {
     tickSz: tickSize,
     lotSz: lotSize,
     minSz: minSize,
-    ...{ state: 'live', lever: '10', listTime: '1548133413000', expTime: '', category: '1', alias: '' },
+    state: 'live',
+    lever: '10',
+    listTime: '1548133413000',
+    expTime: '',
+    category: '1',
+    alias: '',
   };
 }
