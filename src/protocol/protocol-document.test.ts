@@ -1,0 +1,169 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { crc32 } from '../kernel/crc32.ts';
+import { BookState } from './book.ts';
+import { CLOSE_CODES, mayReconnect } from './close-codes.ts';
+import { ERRORS } from './errors.ts';
+import { CONNECTION_LIMITS, RETENTION_LIMITS, SNAPSHOT_LIMITS } from './limits.ts';
+import type { BookDelta, BookSnapshot, Envelope, SystemEvents } from './messages.ts';
+import {
+  BookDeltaData,
+  BookSnapshotData,
+  EnvelopeSchema,
+  METHODS,
+  RequestSchema,
+  STREAM_STATUSES,
+  SubscribeFailedSchema,
+  SubscribedSchema,
+  TradesData,
+  WireErrorSchema,
+} from './messages.ts';
+import { BOOK_DEPTHS, BOOK_RATES_MS, PUBLIC_CHANNELS, STREAM_NAME_LIMIT_CHARS, TIMEFRAMES_MS } from './streams.ts';
+
+// Whoever writes a client from the document alone must not be told something else than the code does.
+const document = readFileSync(new URL('./PROTOCOL.md', import.meta.url), 'utf8');
+
+function section(title: string): string {
+  const start = document.indexOf(`\n## ${title}\n`);
+  expect(start, `a section ${title}`).toBeGreaterThan(0);
+  const end = document.indexOf('\n## ', start + 1);
+  return document.slice(start, end === -1 ? undefined : end);
+}
+
+/** The rows of the table whose header begins with `firstHeader`, cells without backticks. */
+function table(text: string, firstHeader: string): string[][] {
+  const lines = text.split('\n');
+  const start = lines.findIndex((line) => line.startsWith(`| ${firstHeader} |`));
+  expect(start, `a table ${firstHeader}`).toBeGreaterThan(-1);
+  const rows: string[][] = [];
+  for (const line of lines.slice(start + 2)) {
+    if (!line.startsWith('|')) break;
+    rows.push(
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim().replaceAll('`', '')),
+    );
+  }
+  return rows;
+}
+
+test('the error table is the code table', () => {
+  const expected = Object.entries(ERRORS).map(([code, { status, temporary, title }]) => [
+    code,
+    String(status),
+    temporary ? 'yes' : 'no',
+    title,
+  ]);
+  expect(table(section('14. Errors'), 'code')).toEqual(expected);
+});
+
+test('the close codes are the close codes', () => {
+  const expected = Object.values(CLOSE_CODES).map(({ code, reason }) => [
+    String(code),
+    reason,
+    mayReconnect(code) ? 'yes' : 'no',
+  ]);
+  expect(table(section('15. Close codes'), 'code')).toEqual(expected);
+});
+
+test('the limits are the limits', () => {
+  const limits = section('13. Limits');
+  const pairs = (rows: string[][]): Record<string, number> =>
+    Object.fromEntries(rows.map(([name, value]) => [name!, Number(value)]));
+  expect(pairs(table(limits, 'limit'))).toEqual(CONNECTION_LIMITS);
+  expect(pairs(table(limits, 'kept of each stream for `since`'))).toEqual(RETENTION_LIMITS);
+  expect(pairs(table(limits, 'items in a snapshot'))).toEqual(SNAPSHOT_LIMITS);
+});
+
+test('the streams, their options and their names are those of the parser', () => {
+  const rows = table(section('8. Streams'), 'stream');
+  expect(rows.map(([name]) => name!.split(':')[0])).toEqual([...PUBLIC_CHANNELS]);
+  const options = Object.fromEntries(rows.map(([name, option]) => [name!.split(':')[0], option]));
+  for (const depth of BOOK_DEPTHS) expect(options.book).toContain(String(depth));
+  for (const rate of Object.keys(BOOK_RATES_MS)) expect(options.book).toContain(rate);
+  for (const timeframe of Object.keys(TIMEFRAMES_MS)) expect(options.candles).toContain(timeframe);
+  expect(section('8. Streams')).toContain(`at most ${STREAM_NAME_LIMIT_CHARS} characters`);
+});
+
+test('every method, event and status has its place', () => {
+  for (const method of Object.keys(METHODS)) expect(section('5. Methods')).toContain(`### ${method}\n`);
+  const events: Record<keyof SystemEvents, true> = {
+    welcome: true,
+    heartbeat: true,
+    draining: true,
+    slow: true,
+    closing: true,
+  };
+  const listed = table(section('10. Connection events'), 'event').map(([name]) => name);
+  expect(listed.sort()).toEqual([...Object.keys(events), 'error'].sort());
+  expect(table(section('7. Rules for a stream'), '`status`').map(([name]) => name)).toEqual([...STREAM_STATUSES]);
+  expect(
+    table(section('6. Envelope'), 'field')
+      .flatMap(([name]) => name!.split(', '))
+      .sort(),
+  ).toEqual(Object.keys(EnvelopeSchema.shape).sort());
+});
+
+test('the worked example of the checksum works', () => {
+  const books = section('9. Order books');
+  const [snapshot, delta] = [...books.matchAll(/```json\n(.*?)\n```/gs)].map((match) => JSON.parse(match[1]!));
+  const texts = [...books.matchAll(/`(\d+\.\d+:[\d.:]+)`/g)].map((match) => match[1]!);
+  const book = new BookState();
+  book.reset(BookSnapshotData.parse(snapshot));
+  expect([crc32(texts[0]!), book.checksum()]).toEqual([snapshot.checksum, snapshot.checksum]);
+  book.apply(BookDeltaData.parse(delta));
+  expect([crc32(texts[1]!), book.checksum()]).toEqual([delta.checksum, delta.checksum]);
+  for (const number of [snapshot.checksum, delta.checksum]) expect(books).toContain(`CRC-32 is ${number}`);
+});
+
+type Line = { from: 'client' | 'server'; text: string };
+function sessions(): Line[][] {
+  const blocks = [...section('16. Sample sessions').matchAll(/```text\n(.*?)\n```/gs)];
+  return blocks.map((block) =>
+    block[1]!.split('\n').map((line) => ({ from: line.startsWith('> ') ? 'client' : 'server', text: line.slice(2) })),
+  );
+}
+
+function checkRequest(request: unknown): void {
+  const { method, params } = RequestSchema.parse(request);
+  METHODS[method as keyof typeof METHODS].parse(params);
+}
+
+function checkResult(result: unknown): void {
+  for (const each of result as { left?: boolean }[]) {
+    if (each.left === undefined) SubscribedSchema.or(SubscribeFailedSchema).parse(each);
+  }
+}
+
+function checkEnvelope(value: unknown, book: BookState): void {
+  const envelope: Envelope = EnvelopeSchema.parse(value);
+  if (envelope.stream.startsWith('trades:')) TradesData.parse(envelope.data);
+  if (!envelope.stream.startsWith('book:') || envelope.kind === 'state') return;
+  if (envelope.kind === 'snapshot') book.reset(BookSnapshotData.parse(envelope.data) as BookSnapshot);
+  else book.apply(BookDeltaData.parse(envelope.data) as BookDelta);
+  expect(book.checksum()).toBe((envelope.data as BookSnapshot).checksum);
+}
+
+test('every frame of the sample sessions is a true one', () => {
+  const [plain, returning, socketio] = sessions();
+  const book = new BookState();
+  for (const { from, text } of [...plain!, ...returning!]) {
+    const value = JSON.parse(text);
+    if (from === 'client') checkRequest(value);
+    else if ('stream' in value) checkEnvelope(value, book);
+    else if ('result' in value) checkResult(value.result);
+    else expect(value).toMatchObject({ event: expect.any(String), data: expect.any(Object) });
+  }
+  for (const { from, text } of socketio!) {
+    const [, type, id, body] = /^(\d\d?)(\d*)(.*)$/.exec(text)!;
+    if (type === '42' && from === 'client') {
+      const [method, params] = JSON.parse(body!);
+      if (id !== '') checkRequest({ id: Number(id), method, params });
+    } else if (type === '42') {
+      const [name, data] = JSON.parse(body!);
+      if (name === 'message') checkEnvelope(data, book);
+      if (name === 'error') WireErrorSchema.parse(data);
+    } else if (type === '43') checkResult(JSON.parse(body!)[0].result);
+  }
+});
