@@ -70,7 +70,7 @@ const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000;
 const TRANSACTION_TIMEOUT_MS = 30_000;
 /** What the server gets beyond its own timeouts before the connection is given up. */
 const ANSWER_GRACE_MS = 3_000;
-const ATTEMPTS_LIMIT = 6;
+const ATTEMPTS_LIMIT = 8;
 /** No new attempt after this; a caller waits at most this plus one attempt. */
 const RETRY_WINDOW_MS = 15_000;
 const RETRY_BACKOFF = { baseMs: 10, maxMs: 1_000, factor: 3, jitter: 0.5 };

@@ -1,0 +1,80 @@
+import type { Outcome } from '../../kernel/outcome.ts';
+import * as commands from './commands.ts';
+import type { LedgerDeps, Posted } from './commands.ts';
+import * as queries from './queries.ts';
+import type { LedgerRefusal } from './rules.ts';
+
+export { AMOUNT_LIMIT, SCALE_LIMIT, feeUnits, formatAmount, parseAmount, parseDecimal, quoteUnits } from './amounts.ts';
+export type { ExactDecimal, Rounding } from './amounts.ts';
+export type { LedgerDeps, PlacedHold, Posted, PostedBalance, Posting } from './commands.ts';
+export type { BalanceEvent, UserEvent } from './events.ts';
+export type { Balance, EventPage, OpenHold, StatementLine } from './queries.ts';
+export { LEDGER_REFUSALS } from './rules.ts';
+export type {
+  CommandKey,
+  CommandOrigin,
+  HoldReason,
+  HoldRequest,
+  HouseKind,
+  LedgerCommand,
+  LedgerRefusal,
+  Leg,
+  Party,
+  Release,
+  Trade,
+  TradeSide,
+} from './rules.ts';
+export { verifyLedger } from './verify.ts';
+export type { Breach, Verification } from './verify.ts';
+export { runLedgerVerify } from './verify-report.ts';
+
+type Input<T extends (deps: LedgerDeps, input: never) => unknown> = Parameters<T>[1];
+
+/** The ledger: accounts, transfers, holds and every user's event log. Amounts are `bigint` in an asset's smallest unit. */
+export interface Ledger {
+  /** Any mixture of legs, holds and releases as one fact; the others are shapes of it. */
+  post(command: Input<typeof commands.post>): Posted;
+  credit(input: Input<typeof commands.credit>): Posted;
+  debit(input: Input<typeof commands.debit>): Posted;
+  transfer(input: Input<typeof commands.transfer>): Posted;
+  hold(input: Input<typeof commands.hold>): Posted;
+  releaseHold(input: Input<typeof commands.releaseHold>): Posted;
+  settle(input: Input<typeof commands.settle>): Posted;
+  reverse(input: Input<typeof commands.reverse>): Posted;
+  openAccounts(input: Input<typeof commands.openAccounts>): Promise<Outcome<true, LedgerRefusal>>;
+  defineAsset(input: Input<typeof commands.defineAsset>): Promise<Outcome<true, LedgerRefusal>>;
+  expireHolds(limit: number): Promise<number>;
+  rollUp(limit: number): Promise<number>;
+  balances(owner: string): Promise<queries.Balance[]>;
+  houseBalances(house: Parameters<typeof queries.readHouseBalances>[1]): ReturnType<typeof queries.readHouseBalances>;
+  openHolds(owner: string): Promise<queries.OpenHold[]>;
+  statement(page: Parameters<typeof queries.readStatement>[1]): Promise<queries.StatementLine[]>;
+  eventsSince(page: Parameters<typeof queries.readEventsSince>[1]): Promise<queries.EventPage>;
+  eventHeads(userIds: readonly string[]): Promise<Map<string, number>>;
+  assets(): Promise<Map<string, number>>;
+}
+
+export function createLedger(deps: LedgerDeps): Ledger {
+  const { database } = deps;
+  return {
+    post: (command) => commands.post(deps, command),
+    credit: (input) => commands.credit(deps, input),
+    debit: (input) => commands.debit(deps, input),
+    transfer: (input) => commands.transfer(deps, input),
+    hold: (input) => commands.hold(deps, input),
+    releaseHold: (input) => commands.releaseHold(deps, input),
+    settle: (input) => commands.settle(deps, input),
+    reverse: (input) => commands.reverse(deps, input),
+    openAccounts: (input) => commands.openAccounts(deps, input),
+    defineAsset: (input) => commands.defineAsset(deps, input),
+    expireHolds: (limit) => commands.expireHolds(deps, limit),
+    rollUp: (limit) => commands.rollUp(deps, limit),
+    balances: (owner) => queries.readBalances(database, owner),
+    houseBalances: (house) => queries.readHouseBalances(database, house),
+    openHolds: (owner) => queries.readOpenHolds(database, owner),
+    statement: (page) => queries.readStatement(database, page),
+    eventsSince: (page) => queries.readEventsSince(database, page),
+    eventHeads: (userIds) => queries.readEventHeads(database, userIds),
+    assets: () => queries.readAssets(database),
+  };
+}

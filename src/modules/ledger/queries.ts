@@ -1,0 +1,173 @@
+import { and, asc, desc, eq, gt, inArray, lt, sql } from 'drizzle-orm';
+import { assert } from '../../kernel/assert.ts';
+import type { Database } from '../../platform/postgres.ts';
+import type { UserEvent } from './events.ts';
+import type { HouseKind } from './rules.ts';
+import { accounts, assets, balances, entries, eventHeads, holds, journals, userEvents } from './tables.ts';
+
+/** Smallest units. `available` is what can be spent: posted without what is held. */
+export type Balance = Readonly<{ asset: string; posted: bigint; held: bigint; available: bigint; version: bigint }>;
+/** One held amount and why it is held. `open` is what is left of it. */
+export type OpenHold = Readonly<{
+  id: string;
+  asset: string;
+  purpose: string;
+  reference: string;
+  amount: bigint;
+  open: bigint;
+  placedAtMs: number;
+  expiresAtMs: number | null;
+}>;
+/** One line of an account's statement: what a command changed and what stood there afterwards. */
+export type StatementLine = Readonly<{
+  version: bigint;
+  journalId: string;
+  kind: string;
+  referenceType: string | null;
+  referenceId: string | null;
+  postedChange: bigint;
+  heldChange: bigint;
+  posted: bigint;
+  held: bigint;
+  atMs: number;
+}>;
+export type EventPage = Readonly<{
+  events: readonly UserEvent[];
+  /** The user's last sequence number, at least; 0 while there are no events. */
+  headSeq: number;
+}>;
+
+const PAGE_LIMIT = 1_000;
+const USERS_LIMIT = 10_000;
+
+export function readBalances(database: Database, owner: string): Promise<Balance[]> {
+  return database.read('ledger.balances', async (queries) => {
+    const rows = await queries
+      .select()
+      .from(accounts)
+      .where(and(eq(accounts.ownerId, owner), eq(accounts.kind, 'user')))
+      .orderBy(asc(accounts.asset));
+    return rows.map(({ asset, posted, held, version }) => ({ asset, posted, held, available: posted - held, version }));
+  });
+}
+
+/** What a kind of house account holds, by asset and label; negative where it is the other side of what users own. */
+export function readHouseBalances(
+  database: Database,
+  house: HouseKind,
+): Promise<Readonly<{ asset: string; label: string; posted: bigint }>[]> {
+  return database.read('ledger.house_balances', async (queries) => {
+    const rows = await queries
+      .select()
+      .from(balances)
+      .where(eq(balances.kind, house))
+      .orderBy(asc(balances.asset), asc(balances.label));
+    return rows.map(({ asset, label, posted }) => ({ asset, label, posted }));
+  });
+}
+
+/** Every unit that a user cannot spend, with its reason. */
+export function readOpenHolds(database: Database, owner: string): Promise<OpenHold[]> {
+  return database.read('ledger.open_holds', async (queries) => {
+    const rows = await queries
+      .select({ hold: holds, asset: accounts.asset })
+      .from(holds)
+      .innerJoin(accounts, eq(accounts.id, holds.accountId))
+      .where(and(eq(accounts.ownerId, owner), sql`${holds.captured} + ${holds.released} < ${holds.amount}`))
+      .orderBy(asc(holds.id))
+      .limit(PAGE_LIMIT);
+    return rows.map(({ hold, asset }) => ({
+      id: hold.id.toString(),
+      asset,
+      purpose: hold.purpose,
+      reference: hold.referenceId,
+      amount: hold.amount,
+      open: hold.amount - hold.captured - hold.released,
+      placedAtMs: hold.createdAt.getTime(),
+      expiresAtMs: hold.expiresAt?.getTime() ?? null,
+    }));
+  });
+}
+
+/** Newest first; `before` is the version of the last line of the page before. */
+export function readStatement(
+  database: Database,
+  page: Readonly<{ owner: string; asset: string; before?: bigint; limit: number }>,
+): Promise<StatementLine[]> {
+  assertLimit(page.limit);
+  return database.read('ledger.statement', async (queries) => {
+    const rows = await queries
+      .select({ entry: entries, journal: journals })
+      .from(accounts)
+      .innerJoin(entries, eq(entries.accountId, accounts.id))
+      .innerJoin(journals, eq(journals.id, entries.journalId))
+      .where(
+        and(
+          eq(accounts.ownerId, page.owner),
+          eq(accounts.asset, page.asset),
+          eq(accounts.kind, 'user'),
+          page.before === undefined ? undefined : lt(entries.version, page.before),
+        ),
+      )
+      .orderBy(desc(entries.version))
+      .limit(page.limit);
+    return rows.map(({ entry, journal }) => ({
+      version: entry.version,
+      journalId: entry.journalId.toString(),
+      kind: journal.kind,
+      referenceType: journal.referenceType,
+      referenceId: journal.referenceId,
+      postedChange: entry.postedChange,
+      heldChange: entry.heldChange,
+      posted: entry.posted,
+      held: entry.held,
+      atMs: journal.createdAt.getTime(),
+    }));
+  });
+}
+
+/** Events after `since`, in order and without a gap; fewer than `limit` means that these were all. */
+export function readEventsSince(
+  database: Database,
+  page: Readonly<{ userId: string; since: number; limit: number }>,
+): Promise<EventPage> {
+  assertLimit(page.limit);
+  return database.read('ledger.events_since', async (queries) => {
+    // The head first: events that come between the two statements are then in the page, never beyond it unseen.
+    const [head] = await queries.select().from(eventHeads).where(eq(eventHeads.userId, page.userId));
+    const events = await queries
+      .select({ userId: userEvents.userId, seq: userEvents.seq, type: userEvents.type, payload: userEvents.payload })
+      .from(userEvents)
+      .where(and(eq(userEvents.userId, page.userId), gt(userEvents.seq, page.since)))
+      .orderBy(asc(userEvents.seq))
+      .limit(page.limit);
+    return { events, headSeq: Math.max(head?.seq ?? 0, events.at(-1)?.seq ?? 0) };
+  });
+}
+
+/** Last sequence number of each user that has any: how a sweeper finds users whose news nobody was told. */
+export function readEventHeads(database: Database, userIds: readonly string[]): Promise<Map<string, number>> {
+  assert(userIds.length <= USERS_LIMIT, 'ledger: at most 10,000 users at once');
+  return database.read('ledger.event_heads', async (queries) => {
+    const rows =
+      userIds.length === 0
+        ? []
+        : await queries
+            .select()
+            .from(eventHeads)
+            .where(inArray(eventHeads.userId, [...userIds]));
+    return new Map(rows.map(({ userId, seq }) => [userId, seq]));
+  });
+}
+
+/** Decimals of every known asset. */
+export function readAssets(database: Database): Promise<Map<string, number>> {
+  return database.read('ledger.assets', async (queries) => {
+    const rows = await queries.select().from(assets);
+    return new Map(rows.map(({ code, scale }) => [code, scale]));
+  });
+}
+
+function assertLimit(limit: number): void {
+  assert(Number.isInteger(limit) && limit > 0 && limit <= PAGE_LIMIT, `ledger: a page has 1 to ${PAGE_LIMIT} rows`);
+}

@@ -1,0 +1,143 @@
+import { chmodSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import postgres from 'postgres';
+import { createLog } from '../platform/log.ts';
+import { createMetrics } from '../platform/metrics.ts';
+import type { PostgresBinaries } from '../platform/postgres-binaries.ts';
+import { startEmbeddedPostgres } from '../platform/postgres-embedded.ts';
+import type { EmbeddedPostgres } from '../platform/postgres-embedded.ts';
+import { migrate } from '../platform/postgres-migrate.ts';
+import { openDatabase } from '../platform/postgres.ts';
+import type { Database, DatabaseOptions } from '../platform/postgres.ts';
+
+const PREFIX = 'tidewire-test-pg-';
+const TEMPLATE = 'tidewire_template';
+export const silentLog = createLog({ level: process.env.TEST_LOG_LEVEL ?? 'silent' });
+
+/** A database of its own for each test that asks, cloned from a migrated one; everything is gone after `stop`. */
+export type TestPostgres = Readonly<{
+  /** Changes when the server is restarted, except for its port. */
+  server(): EmbeddedPostgres;
+  createDatabase(): Promise<TestDatabase>;
+  /** An empty database without any of our schema. */
+  createEmptyDatabase(): Promise<string>;
+  /** Starts the server again on the same port and data, after a crash or a stop. */
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}>;
+export type TestDatabase = Readonly<{
+  name: string;
+  adminUrl: string;
+  appUrl: string;
+  /** Opened as the application's role unless told otherwise; stopped with the cluster. */
+  open(options?: Partial<DatabaseOptions>): Promise<Database>;
+  /** The superuser's own connection, for looking and for breaking things. */
+  admin: postgres.Sql;
+}>;
+
+export async function startTestPostgres(
+  options: { settings?: readonly string[]; binaries?: PostgresBinaries } = {},
+): Promise<TestPostgres> {
+  removeLeftovers();
+  const dataDir = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`));
+  // Run by root, the server belongs to another user.
+  chmodSync(dataDir, 0o755);
+  const start = (port?: number) =>
+    startEmbeddedPostgres({
+      dataDir,
+      log: silentLog,
+      disposable: true,
+      settings: ['log_min_messages=log', ...(options.settings ?? [])],
+      ...(options.binaries ? { binaries: options.binaries } : {}),
+      ...(port === undefined ? {} : { port }),
+    });
+  let server = await start();
+  const openDatabases: Database[] = [];
+  const clients: postgres.Sql[] = [];
+  let count = 0;
+
+  const root = () => postgres(server.adminUrl(), { max: 1, onnotice: () => {} });
+  const run = async (statement: string) => {
+    const client = root();
+    await client.unsafe(statement).finally(() => client.end());
+  };
+  const nameOf = () => `test_${(count += 1)}`;
+  await run(`create database ${TEMPLATE}`);
+  await migrate({ url: server.adminUrl(TEMPLATE), log: silentLog, rolePassword: server.rolePassword });
+
+  return {
+    server: () => server,
+    async createDatabase() {
+      const name = nameOf();
+      await run(`create database ${name} template ${TEMPLATE}`);
+      const appUrl = server.roleUrl('app_rw', name);
+      const admin = postgres(server.adminUrl(name), { max: 2, onnotice: () => {} });
+      clients.push(admin);
+      return {
+        name,
+        adminUrl: server.adminUrl(name),
+        appUrl,
+        admin,
+        async open(given = {}) {
+          const database = await openDatabase({ url: appUrl, role: 'app_rw', ...surroundings(), ...given });
+          openDatabases.push(database);
+          return database;
+        },
+      };
+    },
+    async createEmptyDatabase() {
+      const name = nameOf();
+      await run(`create database ${name}`);
+      return server.adminUrl(name);
+    },
+    async restart() {
+      server = await start(server.port);
+    },
+    async stop() {
+      await Promise.all(openDatabases.map((database) => database.stop()));
+      await Promise.all(clients.map((client) => client.end({ timeout: 1 })));
+      await server.stop('immediate');
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** What a composition root would hand down. */
+export function surroundings() {
+  return {
+    log: silentLog,
+    metrics: createMetrics({ processMetrics: false }),
+    clock: { now: () => Date.now(), monotonic: () => performance.now() },
+    random: Math.random,
+  };
+}
+
+/** A test run that was killed leaves its server running; the folder's name says whose it was. */
+function removeLeftovers(): void {
+  for (const name of readdirSync(tmpdir()).filter((each) => each.startsWith(PREFIX))) {
+    const owner = Number(name.slice(PREFIX.length).split('-')[0]);
+    if (isAlive(owner)) continue;
+    const folder = join(tmpdir(), name);
+    const pid = postmasterOf(folder);
+    if (pid !== null && isAlive(pid)) process.kill(pid, 'SIGQUIT');
+    rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+  }
+}
+
+function postmasterOf(folder: string): number | null {
+  const file = join(folder, 'pg/cluster/postmaster.pid');
+  if (!existsSync(file)) return null;
+  const pid = Number(readFileSync(file, 'utf8').split('\n')[0]);
+  const cmdline = `/proc/${pid}/cmdline`;
+  return existsSync(cmdline) && readFileSync(cmdline, 'utf8').includes(folder) ? pid : null;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
