@@ -96,13 +96,10 @@ test('every method, event and status has its place', () => {
     closing: true,
   };
   const listed = table(section('10. Connection events'), 'event').map(([name]) => name);
-  expect(listed.sort()).toEqual([...Object.keys(events), 'error'].sort());
+  expect(new Set(listed)).toEqual(new Set([...Object.keys(events), 'error']));
   expect(table(section('7. Rules for a stream'), '`status`').map(([name]) => name)).toEqual([...STREAM_STATUSES]);
-  expect(
-    table(section('6. Envelope'), 'field')
-      .flatMap(([name]) => name!.split(', '))
-      .sort(),
-  ).toEqual(Object.keys(EnvelopeSchema.shape).sort());
+  const fields = table(section('6. Envelope'), 'field').flatMap(([name]) => name!.split(', '));
+  expect(new Set(fields)).toEqual(new Set(Object.keys(EnvelopeSchema.shape)));
 });
 
 test('the worked example of the checksum works', () => {

@@ -108,6 +108,7 @@ test('a word to one session reaches it at whichever gateway it is, and garbage o
   for (const payload of forged) await forger.spublish(channel, payload);
   here.door.io.emit('announcement', { text: 'maintenance at noon' });
   await until(() => announcements.length === 1, 'the announcement');
+  expect(announcements).toEqual([{ text: 'maintenance at noon' }]);
   here.door.io.in(client.id!).disconnectSockets(true);
   await until(() => !client.connected, 'the end of the session');
   await Promise.all([here.end(), there.end()]);

@@ -1,3 +1,4 @@
+import { vi } from 'vitest';
 import { createStreamCache, createMarketDirectory } from '../../modules/market/index.ts';
 import { createLog } from '../../platform/log.ts';
 import { createMetrics } from '../../platform/metrics.ts';
@@ -48,7 +49,7 @@ export function startHub(options: RigOptions = {}): HubRig {
   const stop = (): void => {
     hub.stop();
     directory.stop();
-    void cache.stop();
+    cache.stop();
   };
   return { market, hub, metrics, stop };
 }
@@ -143,4 +144,22 @@ const realImmediate = setImmediate;
 /** Lets microtasks, next ticks and I/O callbacks run, also under fake timers. */
 export async function settle(): Promise<void> {
   for (let round = 0; round < 3; round++) await new Promise<void>((resolve) => realImmediate(resolve));
+}
+
+/** Time under the test's control, except for what I/O is made of: next ticks and microtasks. */
+export function fakeTime(): void {
+  const timers = [
+    'setTimeout',
+    'clearTimeout',
+    'setInterval',
+    'clearInterval',
+    'setImmediate',
+    'clearImmediate',
+  ] as const;
+  vi.useFakeTimers({ toFake: [...timers, 'Date', 'performance'] });
+}
+
+export async function pass(ms: number): Promise<void> {
+  await vi.advanceTimersByTimeAsync(ms);
+  await settle();
 }

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { HubRig, RigOptions } from './hub-rig-contract.ts';
-import { RigClient, settle, startHub } from './hub-rig-contract.ts';
+import { RigClient, fakeTime, pass, settle, startHub } from './hub-rig-contract.ts';
 import { LIVE } from './scripted-market-contract.ts';
 
 const BOOK = 'book:sandbox:BTC/USDT:25:100ms';
@@ -13,29 +13,11 @@ function start(options: RigOptions = {}): HubRig {
   rig = startHub(options);
   return rig;
 }
-beforeEach(() => {
-  vi.useFakeTimers({
-    toFake: [
-      'setTimeout',
-      'clearTimeout',
-      'setInterval',
-      'clearInterval',
-      'setImmediate',
-      'clearImmediate',
-      'Date',
-      'performance',
-    ],
-  });
-});
+beforeEach(fakeTime);
 afterEach(() => {
   rig.stop();
   vi.useRealTimers();
 });
-
-async function pass(ms: number): Promise<void> {
-  await vi.advanceTimersByTimeAsync(ms);
-  await settle();
-}
 
 async function subscribed(client: RigClient, ...streams: Parameters<RigClient['subscribe']>): Promise<void> {
   const id = client.subscribe(...streams);
@@ -363,69 +345,4 @@ test('closed candles survive a slow connection: the snapshot that replaces the s
   const { candles } = client.stream(CANDLES).latest as { candles: { ts: number; closed: boolean }[] };
   expect(candles.filter(({ closed }) => closed).length).toBe(90);
   expect(client.problems).toEqual([]);
-});
-
-test('a method outside the list, and every abuse of a method, answers a code and calls nothing', async () => {
-  const { hub } = start();
-  const client = new RigClient(hub);
-  const codes: (string | undefined)[] = [];
-  for (const method of [
-    'nope',
-    '__proto__',
-    'constructor',
-    'error',
-    'disconnect',
-    '',
-    'toString',
-    'x'.repeat(10_000),
-  ]) {
-    codes.push(client.reply(client.send(method))?.error?.code);
-  }
-  expect(new Set(codes)).toEqual(new Set(['unknown_method']));
-  let deep: unknown = [];
-  for (let level = 0; level < 5_000; level++) deep = [deep];
-  const bodies = [
-    null,
-    [],
-    'text',
-    7,
-    {},
-    { streams: [] },
-    { streams: 'x' },
-    { streams: [null] },
-    { streams: [{}] },
-    deep,
-  ];
-  bodies.push({ streams: [BOOK], more: 1 }, { streams: [{ stream: BOOK, since: { epoch: 'x', seq: -1 } }] });
-  bodies.push(JSON.parse('{"streams":["x"],"__proto__":{"polluted":true}}'));
-  for (const [index, params] of bodies.entries()) {
-    expect(client.reply(client.send('subscribe', params))?.error?.code, `body ${index}`).toBe('bad_request');
-  }
-  expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
-  await pass(3_000);
-  expect(client.reply(client.send('authenticate', { token: 'x' }))).toMatchObject({ error: { code: 'unauthorized' } });
-});
-
-test('messages beyond the rate are refused with the time to wait, and go on too long and the connection is closed', async () => {
-  const { hub } = start();
-  const client = new RigClient(hub);
-  for (let count = 0; count < 40; count++) expect(client.reply(client.send('ping'))).toHaveProperty('result');
-  expect(client.reply(client.send('ping'))).toMatchObject({
-    error: { code: 'rate_limited', temporary: true, retryAfterMs: 50 },
-  });
-  await pass(60);
-  expect(client.reply(client.send('ping'))).toHaveProperty('result');
-  for (let count = 0; count < 110; count++) client.send('ping');
-  expect(client.wire.closes).toEqual([{ code: 3509, reason: 'abuse' }]);
-  expect(client.events('closing')).toEqual([{ code: 3509, reason: 'abuse', reconnect: false }]);
-});
-
-test('strikes are forgiven after a pause that refills the bucket', async () => {
-  const { hub } = start();
-  const client = new RigClient(hub);
-  for (let round = 0; round < 5; round++) {
-    for (let count = 0; count < 90; count++) client.send('ping');
-    await pass(2_100);
-  }
-  expect(client.wire.closes).toEqual([]);
 });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { HubRig } from './hub-rig-contract.ts';
-import { RigClient, settle, startHub } from './hub-rig-contract.ts';
+import { RigClient, fakeTime, pass, settle, startHub } from './hub-rig-contract.ts';
 import { LIVE } from './scripted-market-contract.ts';
 
 const BOOK = 'book:sandbox:BTC/USDT:25:100ms';
@@ -9,29 +9,11 @@ const TRADES = 'trades:sandbox:BTC/USDT';
 const TICKER = 'ticker:sandbox:BTC/USDT';
 
 let rig: HubRig;
-beforeEach(() => {
-  vi.useFakeTimers({
-    toFake: [
-      'setTimeout',
-      'clearTimeout',
-      'setInterval',
-      'clearInterval',
-      'setImmediate',
-      'clearImmediate',
-      'Date',
-      'performance',
-    ],
-  });
-});
+beforeEach(fakeTime);
 afterEach(() => {
   rig.stop();
   vi.useRealTimers();
 });
-
-async function pass(ms: number): Promise<void> {
-  await vi.advanceTimersByTimeAsync(ms);
-  await settle();
-}
 
 test('a burst that the socket takes at once is not slowness', async () => {
   rig = startHub();
