@@ -1,5 +1,6 @@
 import type { MarketDirectory } from '../modules/market/index.ts';
 import type { Readiness, VenueReadiness } from '../gateway/http/ops-server.ts';
+import type { VenueWatch } from './venue-watch.ts';
 
 /** A venue that has not told its markets after this long must not keep the others from serving. */
 export const START_DEADLINE_MS = 30_000;
@@ -23,13 +24,15 @@ export function decideReadiness(facts: ReadinessFacts): Readiness {
   return { ready, reason: facts.serving ? without : 'starting or stopping', roles, bus, venues };
 }
 
-export function venueReadiness(directory: MarketDirectory, venues: readonly string[]): VenueReadiness[] {
-  const told = new Map(directory.venues().map((venue) => [venue.venue, venue]));
-  return venues.map((venue) => ({
-    venue,
-    loaded: (directory.markets(venue)?.length ?? 0) > 0,
-    markets: directory.markets(venue)?.length ?? 0,
-    status: told.get(venue)?.status ?? 'unknown',
-    reason: told.get(venue)?.reason ?? '',
-  }));
+export function venueReadiness(
+  directory: MarketDirectory,
+  watch: VenueWatch,
+  venues: readonly string[],
+): VenueReadiness[] {
+  return venues.map((venue) => {
+    const markets = directory.markets(venue)?.length ?? 0;
+    const word = watch.of(venue);
+    const status = word === undefined || word.lost !== null ? 'unknown' : word.venue.status;
+    return { venue, loaded: markets > 0, markets, status, reason: word?.lost ?? word?.venue.reason ?? '' };
+  });
 }

@@ -79,7 +79,8 @@ export function watchMethods(app: HttpApp): { refuseOthers: () => void } {
           url,
           schema: { hide: true },
           preParsing: async (_request, reply) => {
-            reply.header('allow', allow);
+            // The body stays unread, so nothing else can follow on this connection.
+            reply.header('allow', allow).header('connection', 'close');
             throw new ProblemError(wireError('method_not_allowed'));
           },
           handler: async () => undefined,

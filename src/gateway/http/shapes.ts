@@ -37,7 +37,7 @@ export const CandlesReading = readingShape('CandlesReading', CandlesData);
 export const VenuesAnswer = z
   .strictObject({
     venues: z.array(VenueData),
-    unreported: z.array(z.string()).meta({ description: 'configured venues that have not said anything yet' }),
+    unreported: z.array(z.string()).meta({ description: 'configured venues of which nothing is known at the moment' }),
   })
   .meta({ id: 'Venues' });
 export const MarketsAnswer = z

@@ -1,0 +1,82 @@
+import type { AddressInfo } from 'node:net';
+import { createHttpGateway } from '../gateway/http/app.ts';
+import { attachDoors, createHub } from '../gateway/ws/index.ts';
+import { createStreamCache } from '../modules/market/index.ts';
+import type { MarketDirectory } from '../modules/market/index.ts';
+import { openRedisClient } from '../platform/redis-clients.ts';
+import type { RedisClient } from '../platform/redis-clients.ts';
+import { RETENTION_LIMITS } from '../protocol/limits.ts';
+import { ownOrigins } from './own-origins.ts';
+import type { Parts } from './parts.ts';
+import { listening } from './start-failure.ts';
+
+/** A client that comes back within this finds its streams as they were. */
+const STREAM_LINGER_MS = 60_000;
+/** Clients are sent away over this long, so that they do not all arrive elsewhere in one moment. */
+const DRAIN_SPREAD_MS = 5_000;
+const DEMO_DRAIN_SPREAD_MS = 250;
+/** The part of the shutdown time that clients may take; the rest is for everything behind them. */
+const DRAIN_SHARE = 0.6;
+
+/** REST and both socket doors on one port. Answers the port. */
+export async function startGatewayRole(
+  parts: Parts,
+  market: { directory: MarketDirectory; venues: readonly string[] },
+): Promise<number> {
+  const { config, log, metrics, clock, bus, stops, version } = parts;
+  const { directory, venues } = market;
+  const retention = RETENTION_LIMITS;
+  const cache = createStreamCache({ bus, clock, retention, lingerMs: STREAM_LINGER_MS, metrics, log });
+  stops.push('stream cache', () => cache.stop());
+  const redis = config.redisUrl === null ? null : await openSharedRedis(parts, config.redisUrl);
+  const http = await createHttpGateway({
+    venues,
+    directory,
+    cache,
+    clock,
+    log,
+    metrics,
+    version,
+    corsOrigins: config.corsOrigins,
+    trustProxy: config.trustProxy,
+    rateLimitPerMinute: config.rateLimitPerMinute,
+    ...(redis && { rateLimitStore: redis.counters }),
+  });
+  stops.push('http', () => http.app.close());
+  const { host } = config;
+  await listening('PORT', config, () => http.app.listen({ host, port: config.port }));
+  const { port } = http.server.address() as AddressInfo;
+  const limits = { connectionsPerIp: config.connectionsPerIp };
+  const hub = createHub({ cache, directory, clock, random: Math.random, log, metrics, limits });
+  const doors = attachDoors({
+    server: http.server,
+    hub,
+    log,
+    allowedOrigins: [...config.corsOrigins, ...ownOrigins(host, port)],
+    trustedProxies: config.trustProxy,
+    ...(redis && { control: { publisher: redis.publisher, subscriber: redis.subscriber } }),
+  });
+  stops.push('doors', async () => {
+    http.drain();
+    const spreadMs = Math.min(config.demo ? DEMO_DRAIN_SPREAD_MS : DRAIN_SPREAD_MS, config.shutdownTimeoutMs / 4);
+    await doors.drain({ spreadMs, deadlineMs: config.shutdownTimeoutMs * DRAIN_SHARE });
+    await doors.close();
+  });
+  return port;
+}
+
+type SharedRedis = Readonly<{ counters: RedisClient; publisher: RedisClient; subscriber: RedisClient }>;
+
+async function openSharedRedis({ log, stops }: Parts, url: string): Promise<SharedRedis> {
+  const open = async (name: string): Promise<RedisClient> => {
+    const client = await openRedisClient({ url, name: `tidewire-${name}`, log });
+    stops.push(`redis ${name}`, () => client.disconnect());
+    return client;
+  };
+  const [counters, publisher, subscriber] = await Promise.all([
+    open('counters'),
+    open('control-out'),
+    open('control-in'),
+  ]);
+  return { counters, publisher, subscriber };
+}

@@ -1,0 +1,103 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import type { Config } from '../config/schema.ts';
+import { createOpsServer } from '../gateway/http/ops-server.ts';
+import type { Readiness } from '../gateway/http/ops-server.ts';
+import { createMarketDirectory } from '../modules/market/index.ts';
+import { createMemoryBus } from '../platform/bus-memory.ts';
+import { createRedisBus } from '../platform/bus-redis.ts';
+import type { MarketBus } from '../platform/bus.ts';
+import type { Log } from '../platform/log.ts';
+import { createMetrics } from '../platform/metrics.ts';
+import type { Metrics } from '../platform/metrics.ts';
+import { describeDemo } from './demo-guide.ts';
+import { checkSandboxSettings, prepareFeedRole } from './feed.ts';
+import { startGatewayRole } from './gateway.ts';
+import type { Parts, Running } from './parts.ts';
+import { decideReadiness, venueReadiness } from './readiness.ts';
+import { listening } from './start-failure.ts';
+import { StopStack } from './stop-stack.ts';
+import { watchVenues } from './venue-watch.ts';
+
+const READY_CHECK_INTERVAL_MS = 50;
+
+/**
+ * Builds the parts that ROLES names and starts them. Resolves when everything is started, which is before the venues have
+ * told their markets: readiness is logged when it comes. When a part cannot start, what has been started is stopped again.
+ */
+export async function startServer(config: Config, log: Log): Promise<Running> {
+  const stops = new StopStack(log);
+  try {
+    return await startParts(config, log, stops);
+  } catch (error) {
+    await stops.stopAll();
+    throw error;
+  }
+}
+
+async function startParts(config: Config, log: Log, stops: StopStack): Promise<Running> {
+  if (config.roles.includes('feed')) checkSandboxSettings(config);
+  const clock = { now: () => Date.now(), monotonic: () => performance.now() };
+  const metrics = createMetrics({ processMetrics: true });
+  let readiness: () => Readiness = () =>
+    decideReadiness({ roles: config.roles, serving: false, sinceStartMs: 0, bus: 'ok', venues: [] });
+  const ops = createOpsServer({ readiness: () => readiness(), metrics, log });
+  stops.push('ops', () => ops.close());
+  const opsPort = await listening('OPS_PORT', { host: config.host, port: config.opsPort }, () =>
+    ops.listen(config.host, config.opsPort),
+  );
+  const bus = createBus(config, log, metrics);
+  const parts: Parts = { config, version: readVersion(), log, metrics, clock, bus, stops };
+  const feed = config.roles.includes('feed') ? await prepareFeedRole(parts) : null;
+  await bus.start();
+  stops.push('bus', () => bus.stop());
+  const venues = feed?.venues ?? config.venues ?? [];
+  const directory = createMarketDirectory({ bus, venues });
+  stops.push('directory', () => directory.stop());
+  const watch = watchVenues(bus, venues);
+  stops.push('venue watch', () => watch.stop());
+  if (feed) stops.push('feed', () => feed.stop());
+  const port = config.roles.includes('gateway') ? await startGatewayRole(parts, { directory, venues }) : null;
+  await feed?.start();
+
+  const startedMs = clock.monotonic();
+  let serving = true;
+  readiness = () =>
+    decideReadiness({
+      roles: config.roles,
+      serving,
+      sinceStartMs: clock.monotonic() - startedMs,
+      bus: bus.health,
+      venues: venueReadiness(directory, watch, venues),
+    });
+  const readyCheck = setInterval(() => {
+    if (!readiness().ready) return;
+    clearInterval(readyCheck);
+    const { host, roles, marketData } = config;
+    log.info({ event: 'tidewire ready', host, port, opsPort, roles, marketData, venues });
+    if (config.demo && port !== null) process.stdout.write(describeDemo({ config, port, opsPort, directory }));
+  }, READY_CHECK_INTERVAL_MS);
+  return {
+    finished: new Promise(() => {}),
+    async stop() {
+      serving = false;
+      clearInterval(readyCheck);
+      await stops.stopAll();
+    },
+  };
+}
+
+function createBus(config: Config, log: Log, metrics: Metrics): MarketBus {
+  if (config.redisUrl === null) {
+    return createMemoryBus({ onError: (error, stream) => log.error({ event: 'bus_sink_error', stream, err: error }) });
+  }
+  // One host may run several processes of one role; their ports tell them apart, also after a restart.
+  const place = config.port === 0 || config.opsPort === 0 ? `pid${process.pid}` : `${config.port}-${config.opsPort}`;
+  const nodeId = `${hostname()}-${config.roles.join('+')}-${place}`;
+  return createRedisBus({ url: config.redisUrl, nodeId, log, metrics });
+}
+
+function readVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
