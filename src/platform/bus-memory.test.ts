@@ -41,3 +41,21 @@ it('gives every sink the same order when a sink causes a publication', () => {
   source.publish(STREAM);
   expect(follower).toMatchObject({ violations: [], messages: 6 });
 });
+
+it('does not repeat to a sink that joins what its head has already and others still wait for', () => {
+  const bus = createMemoryBus();
+  const source = new CountingSource(bus);
+  bus.serve(source);
+  const late = new Follower();
+  let joined = false;
+  bus.open(STREAM, (delivery) => {
+    if (delivery.type !== 'message' || joined) return;
+    joined = true;
+    source.publish(STREAM);
+    bus.open(STREAM, late.sink);
+  });
+  source.publish(STREAM);
+  expect(late).toMatchObject({ violations: [], messages: 0, position: { seq: 2 } });
+  source.publish(STREAM);
+  expect(late).toMatchObject({ violations: [], messages: 1, position: { seq: 3 } });
+});

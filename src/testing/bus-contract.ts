@@ -224,6 +224,22 @@ export function describeMarketBus(name: string, makePair: () => Promise<BusPair>
       for (const each of [follower, ...inner]) expect(each).toMatchObject({ violations: [], losses: [] });
     });
 
+    it('tells nothing to a sink that was closed, not even what is being delivered', async () => {
+      pair.feed.serve(source);
+      const closing: { close?: () => void } = {};
+      pair.gateway.open(stream, (delivery) => {
+        if (delivery.type === 'message') closing.close?.();
+      });
+      const victim = follow();
+      const witness = follow();
+      await arrived(victim.follower);
+      await arrived(witness.follower);
+      closing.close = victim.close;
+      source.publish(stream);
+      await arrived(witness.follower);
+      expect(victim.follower.messages).toBe(0);
+    });
+
     it('says so when nobody serves a stream', async () => {
       pair.feed.serve(source);
       const { follower } = follow('book:alpha:BTC/USDT');

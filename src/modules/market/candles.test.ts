@@ -241,4 +241,15 @@ describe('candles built from trades', () => {
     sendTrade('102');
     expect(messages.map(told)).toEqual(['1:100:open:1', 'state', 'state', '2:102:open:1', 'state']);
   });
+
+  it('does not let history bring back the candle that a doubt has cut in two', () => {
+    const { messages } = rig.record('candles:beta:BTC/USDT:1m');
+    rig.sequencer.ingest.upstreamState(upstream('trades', 'beta'), state('live'));
+    vi.advanceTimersByTime(MINUTE);
+    sendTrade('100');
+    rig.sequencer.ingest.upstreamState(upstream('trades', 'beta'), state('down', 'x'));
+    rig.sequencer.ingest.upstreamState(upstream('trades', 'beta'), state('live'));
+    send([candle(-1, 98), candle(0, 99), candle(1, 101)], { venue: 'beta', history: true });
+    expect(messages.slice(3).map(told)).toEqual(['-1:98:closed:1 0:99:closed:1', 'state']);
+  });
 });

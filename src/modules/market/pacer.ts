@@ -9,7 +9,6 @@ export class Pacer {
   readonly #clock: Clock;
   readonly #run: () => boolean;
   #lastMs = -Infinity;
-  #dueMs = 0;
   #timer: NodeJS.Timeout | undefined;
 
   /** `run` answers whether it did anything; an idle run does not start a new interval. */
@@ -30,13 +29,9 @@ export class Pacer {
     else this.wakeIn(waitMs);
   }
 
-  /** Runs after `delayMs`, unless it is to run sooner anyway. */
+  /** Runs after `delayMs`, unless a run is scheduled already. */
   wakeIn(delayMs: number): void {
-    const dueMs = this.#clock.monotonic() + delayMs;
-    if (this.#timer !== undefined && this.#dueMs <= dueMs) return;
-    this.cancel();
-    this.#dueMs = dueMs;
-    this.#timer = setTimeout(() => this.runNow(), Math.ceil(delayMs));
+    this.#timer ??= setTimeout(() => this.runNow(), Math.ceil(delayMs));
   }
 
   runNow(): void {

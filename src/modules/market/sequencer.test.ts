@@ -13,7 +13,7 @@ let rig: MarketRig;
 beforeEach(() => {
   vi.useFakeTimers({ now: 1_700_000_000_000 });
   rig = createMarketRig();
-  rig.sequencer.ingest.markets('alpha', [market('BTC/USDT')]);
+  rig.sequencer.ingest.markets('alpha', [market('BTC/USDT'), market('ETH/USDT')]);
 });
 
 afterEach(() => {
@@ -118,7 +118,7 @@ describe('epochs and doubt', () => {
     vi.advanceTimersByTime(1_000);
     expect(venue.messages.at(-1)).toMatchObject({ kind: 'update', data: { status: 'down' } });
     // Who comes now is told at once.
-    expect(rig.sequencer.source.open('book:alpha:BTC/USDT:100')).toMatchObject({ state: { status: 'down' } });
+    expect(rig.sequencer.source.open('book:alpha:ETH/USDT')).toMatchObject({ state: { status: 'down' } });
     rig.sequencer.ingest.venueState('alpha', state('live'));
     rig.sequencer.ingest.book(book([[100, 1]], [[101, 1]]));
     expect(kinds(alpha[0]!.messages)).toEqual(['1 state down', '1 snapshot', '2 state live']);
@@ -280,6 +280,15 @@ describe('trades', () => {
     expect(tradeIds(rig.sequencer.source.open(TRADES)!.snapshot!)).toHaveLength(100);
   });
 
+  it('splits a large burst and loses nothing of it', () => {
+    const { messages } = rig.record(TRADES);
+    rig.sequencer.ingest.upstreamState(upstream('trades'), state('live'));
+    const ids = Array.from({ length: 900 }, (_, id) => String(id));
+    sendTrades(...ids.map((id) => trade(id)));
+    expect(messages.slice(2).map((message) => tradeIds(message).length)).toEqual([250, 250, 250, 150]);
+    expect(messages.slice(2).flatMap(tradeIds)).toEqual(ids);
+  });
+
   it('keeps trades without an id: they cannot be told apart, so none is dropped', () => {
     const { messages } = rig.record(TRADES);
     rig.sequencer.ingest.upstreamState(upstream('trades'), state('live'));
@@ -306,7 +315,20 @@ describe('trades', () => {
   it('refuses and counts what is not a trade', async () => {
     const { messages } = rig.record(TRADES);
     rig.sequencer.ingest.upstreamState(upstream('trades'), state('live'));
-    const bad = ['NaN', '-1', '0x10', '1e999', '1e99999999999', '', ' 1', 'Infinity', '1'.repeat(65), '1٣', '--1'];
+    const bad = [
+      'NaN',
+      '-1',
+      '0x10',
+      '1e999',
+      '1e99999999999',
+      '1e999999999',
+      '',
+      ' 1',
+      'Infinity',
+      '1'.repeat(65),
+      '1٣',
+      '--1',
+    ];
     sendTrades(...bad.map((price, index) => trade(`bad${index}`, price)));
     sendTrades(trade('x'.repeat(129)), trade('ts', '1', { ts: Number.NaN }), trade('size', '1', { size: 'abc' }));
     sendTrades(trade('good', '1.5e-7'));

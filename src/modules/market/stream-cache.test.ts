@@ -62,6 +62,7 @@ describe('leases', () => {
     const third = cache.lease(BOOK, recorder());
     expect(third.view).toBe(first.view);
     vi.advanceTimersByTime(RIG_LINGER_MS * 2);
+    expect(rig.wanted.size).toBe(1);
     third.release();
     vi.advanceTimersByTime(RIG_LINGER_MS);
     expect(rig.wanted.size).toBe(0);
@@ -84,8 +85,14 @@ describe('leases', () => {
       },
       onReset: () => undefined,
     });
+    const gone = recorder();
+    const gate: { release?: () => void } = {};
+    cache.lease(BOOK, { onMessage: () => gate.release?.(), onReset: () => undefined });
+    const unheard = cache.lease(BOOK, gone);
+    gate.release = () => unheard.release();
     cache.lease(BOOK, last);
     sendBook(1);
+    expect(gone.heard).toEqual([]);
     expect(last.heard).toEqual(['1 snapshot', '2 state']);
     expect(late.heard).toEqual(['2 state']);
   });

@@ -99,13 +99,13 @@ it.each([
   expect(listener.heard).toEqual(['reset resyncing empty']);
   vi.advanceTimersByTime(1_000);
   expect(broken.opened).toEqual([BOOK]);
-  // What the old subscription still says is not heard.
-  broken.first()({ type: 'message', message: delta('a', 5) });
   broken.sink()({
     type: 'head',
     stream: BOOK,
     head: { position: { epoch: 'a', seq: 7 }, state: live, snapshot: snapshot('a', 7) },
   });
+  // What the old subscription still says is not heard.
+  broken.first()({ type: 'message', message: delta('a', 8) });
   expect(listener.heard).toEqual(['reset resyncing empty', 'reset live whole']);
   const copy = new BookState();
   copy.reset(view.snapshot()!.message.data as BookSnapshot);
