@@ -9,5 +9,5 @@ export { startSandbox } from './server.ts';
 export type { Sandbox, SandboxOptions } from './server.ts';
 export { createSimulation } from './simulation/index.ts';
 export { SANDBOX_VENUES } from './tape.ts';
-export type { SandboxVenue, TapeSource } from './tape.ts';
+export type { SandboxVenue, TapeEvent, TapeSource } from './tape.ts';
 export type { StartWhen } from './venue-room.ts';

@@ -1,7 +1,8 @@
 import { canonicalFromText, decimalsOfTick } from '../../kernel/decimal-text.ts';
 import { crc32 } from '../../kernel/crc32.ts';
 import { TIMEFRAMES_MS } from '../../protocol/streams.ts';
-import type { TapeBook, TapeEvent, TapeLevel, TapeSource } from '../tape.ts';
+import type { Timeframe } from '../../protocol/streams.ts';
+import type { TapeBook, TapeCandle, TapeEvent, TapeLevel, TapeSource } from '../tape.ts';
 
 type Of<K extends TapeEvent['kind']> = Extract<TapeEvent, { kind: K }>;
 type Sides = Readonly<{ bids: readonly TapeLevel[]; asks: readonly TapeLevel[] }>;
@@ -65,18 +66,36 @@ export function createKrakenWire(source: TapeSource) {
         data: [tickerRow(symbol, ts, ticker, source.book(symbol), top)],
       });
     },
-    candle(event: Of<'candle'>): string {
-      const { symbol, open, high, low, close, trades, volume, quoteVolume, openTs, timeframe, ts } = event;
-      const numbers = { open: Number(open), high: Number(high), low: Number(low), close: Number(close) };
-      const vwap = Number(volume) === 0 ? Number(close) : Number(quoteVolume) / Number(volume);
-      const begin = { interval_begin: krakenTime(openTs), interval: TIMEFRAMES_MS[timeframe] / 60_000 };
-      const end = { timestamp: krakenTime(openTs + TIMEFRAMES_MS[timeframe]) };
-      const row = { symbol, ...numbers, trades, volume: Number(volume), vwap, ...begin, ...end };
-      return JSON.stringify({ channel: 'ohlc', type: 'update', timestamp: krakenTime(ts), data: [row] });
+    candles(
+      symbol: string,
+      timeframe: Timeframe,
+      candles: readonly TapeCandle[],
+      type: 'snapshot' | 'update',
+      ts: number,
+    ): string {
+      const data = candles.map((candle) => candleRow(symbol, timeframe, candle));
+      return JSON.stringify({ channel: 'ohlc', type, timestamp: krakenTime(ts), data });
     },
   };
 }
 export type KrakenWire = ReturnType<typeof createKrakenWire>;
+
+function candleRow(symbol: string, timeframe: Timeframe, candle: TapeCandle): object {
+  const { open, high, low, close, trades, volume, quoteVolume, openTs } = candle;
+  return {
+    symbol,
+    open: Number(open),
+    high: Number(high),
+    low: Number(low),
+    close: Number(close),
+    trades,
+    volume: Number(volume),
+    vwap: Number(volume) === 0 ? Number(close) : Number(quoteVolume) / Number(volume),
+    interval_begin: krakenTime(openTs),
+    interval: TIMEFRAMES_MS[timeframe] / 60_000,
+    timestamp: krakenTime(openTs + TIMEFRAMES_MS[timeframe]),
+  };
+}
 
 function tickerRow(
   symbol: string,

@@ -10,6 +10,7 @@ import { createKrakenWire, krakenTime } from './kraken-wire.ts';
 const BOOK_DEPTHS = [10, 25, 100, 500, 1000];
 const DEFAULT_DEPTH = 10;
 const SNAPSHOT_TRADES = 50;
+const SNAPSHOT_CANDLES = 720;
 const CHANNELS = ['book', 'trade', 'ticker', 'ohlc'];
 const CHANNEL_OF = { book: 'book', top: 'ticker', ticker: 'ticker', trade: 'trade', candle: 'ohlc' } as const;
 
@@ -127,12 +128,17 @@ export class KrakenDriver implements VenueDriver {
   }
 
   #begin(peer: Peer, symbol: string, { channel, interval, depth, trigger, snapshot }: Wanted): void {
+    const { source, now } = this.#services;
     this.#topics.add(topicOf(channel, symbol, interval), peer, { depth, trigger });
     if (channel === 'ticker') {
-      const text = this.#wire.ticker(symbol, 'snapshot', this.#services.now());
+      const text = this.#wire.ticker(symbol, 'snapshot', now());
       if (text !== undefined) peer.send(text);
+    } else if (channel === 'ohlc' && snapshot !== false) {
+      const timeframe = timeframeOf(interval)!;
+      const candles = source.candles(symbol, timeframe, SNAPSHOT_CANDLES);
+      if (candles.length > 0) peer.send(this.#wire.candles(symbol, timeframe, candles, 'snapshot', now()));
     } else if (channel === 'trade' && snapshot === true) {
-      peer.send(this.#wire.trades(this.#services.source.trades(symbol, SNAPSHOT_TRADES), 'snapshot'));
+      peer.send(this.#wire.trades(source.trades(symbol, SNAPSHOT_TRADES), 'snapshot'));
     }
   }
 
@@ -175,7 +181,7 @@ export class KrakenDriver implements VenueDriver {
       case 'trade':
         return this.#wire.trades([event], 'update');
       case 'candle':
-        return this.#wire.candle(event);
+        return this.#wire.candles(event.symbol, event.timeframe, [event], 'update', event.ts);
       case 'ticker':
         return this.#wire.ticker(event.symbol, 'update', event.ts);
       case 'top':
@@ -192,11 +198,12 @@ function wantedOf(params: Readonly<Record<string, unknown>>): Wanted | string {
   if (textList(params['symbol']).length === 0) return 'Symbol(s) not found';
   if (channel === 'book' && !BOOK_DEPTHS.includes(Number(depth))) return 'Subscription depth not supported';
   const minutes = channel === 'ohlc' ? Number(interval) : 0;
-  const timeframes = Object.keys(TIMEFRAMES_MS) as Timeframe[];
-  if (minutes !== 0 && !timeframes.some((each) => TIMEFRAMES_MS[each] === minutes * 60_000)) {
-    return 'Subscription ohlc interval not supported';
-  }
+  if (minutes !== 0 && timeframeOf(minutes) === undefined) return 'Subscription ohlc interval not supported';
   return { channel, interval: minutes, depth: Number(depth), trigger: textOf(trigger), snapshot };
+}
+
+function timeframeOf(minutes: number): Timeframe | undefined {
+  return (Object.keys(TIMEFRAMES_MS) as Timeframe[]).find((each) => TIMEFRAMES_MS[each] === minutes * 60_000);
 }
 
 function topicOf(channel: string, symbol: string, interval = 0): string {

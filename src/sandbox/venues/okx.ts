@@ -1,9 +1,11 @@
 import { crc32 } from '../../kernel/crc32.ts';
+import { BookView } from '../book-view.ts';
 import { OKX_TIMEFRAMES } from '../decoders/okx.ts';
-import type { TapeBook, TapeEvent, TapeLevel } from '../tape.ts';
-import { damaged, parseRequest, textOf, Topics } from '../venue.ts';
+import type { TapeBook, TapeCandle, TapeEvent, TapeLevel } from '../tape.ts';
+import { parseRequest, textOf, Topics } from '../venue.ts';
 import type { Damage, Deliver, Peer, RestReply, RestRequest, VenueDriver, VenueServices } from '../venue.ts';
 import { createOkxRest, instIdOf, tickerRow, tradeRow } from './okx-rest.ts';
+import { timeframeNamed } from './query.ts';
 
 /** Levels in the snapshot of the `books` channel. */
 const BOOK_LEVELS = 400;
@@ -26,6 +28,8 @@ export class OkxDriver implements VenueDriver {
   readonly #symbols: ReadonlyMap<string, string>;
   readonly #rest: ReturnType<typeof createOkxRest>;
   readonly #previousIds = new Map<string, number>();
+  /** The 400 levels that subscribers hold of a book that may be deeper; a recorded stream has been cut by the exchange. */
+  readonly #views = new Map<string, BookView>();
 
   constructor(services: VenueServices) {
     this.#services = services;
@@ -50,8 +54,7 @@ export class OkxDriver implements VenueDriver {
   /** The exchange sends nothing by itself; clients ping it. */
   tick(): void {}
 
-  publish(original: TapeEvent, deliver: Deliver, damage?: Damage): void {
-    const event = damaged(original, damage);
+  publish(event: TapeEvent, deliver: Deliver, damage?: Damage): void {
     const instId = instIdOf(event.symbol);
     const send = (channel: string, text: () => string): void => {
       const peers = this.#topics.of(topicOf(channel, instId));
@@ -115,16 +118,27 @@ export class OkxDriver implements VenueDriver {
   /** The snapshot and the first change after it belong together: the client joins in the step that sends the snapshot. */
   #begin(peer: Peer, channel: string, symbol: string): void {
     const instId = instIdOf(symbol);
-    const book = channel === 'books' ? this.#services.source.book(symbol) : undefined;
+    const book = this.#services.source.book(symbol);
     if (channel === 'books' && book === undefined) return;
     this.#topics.add(topicOf(channel, instId), peer, undefined);
-    if (book !== undefined) {
+    if (channel === 'books' && book !== undefined) {
+      const view = this.#views.get(symbol) ?? new BookView(book, BOOK_LEVELS);
+      if (this.#services.source.origin === 'simulation') this.#views.set(symbol, view);
       const { lastId, ts } = book;
-      const top = { lastId, ts, bids: book.bids.slice(0, BOOK_LEVELS), asks: book.asks.slice(0, BOOK_LEVELS) };
-      peer.send(frameOf(channel, instId, [this.#bookRow(top, book, -1)], 'snapshot'));
+      const row = this.#bookRow({ lastId, ts, bids: view.bids, asks: view.asks }, book, -1);
+      return peer.send(frameOf(channel, instId, [row], 'snapshot'));
     }
-    const row = channel === 'tickers' ? tickerRow(this.#services, symbol) : undefined;
+    const row = this.#greeting(channel, symbol, book);
     if (row !== undefined) peer.send(frameOf(channel, instId, [row]));
+  }
+
+  /** What a subscriber is told at once; undefined where there is nothing to tell. */
+  #greeting(channel: string, symbol: string, book: TapeBook | undefined): unknown {
+    if (channel === 'tickers') return tickerRow(this.#services, symbol);
+    if (channel === 'books5') return book === undefined ? undefined : smallBook(book, instIdOf(symbol));
+    const timeframe = timeframeNamed(OKX_TIMEFRAMES, channel.replace(/^candle/, ''));
+    const candle = timeframe === undefined ? undefined : this.#services.source.candles(symbol, timeframe, 1)[0];
+    return candle === undefined ? undefined : candleRow({ ...candle, closed: false });
   }
 
   #publishBook(
@@ -132,13 +146,20 @@ export class OkxDriver implements VenueDriver {
     send: (channel: string, text: () => string) => void,
     damage?: Damage,
   ): void {
-    const { symbol } = event;
+    const { symbol, lastId, ts } = event;
     const instId = instIdOf(symbol);
     const previousId = event.previousId ?? this.#previousIds.get(symbol) ?? event.firstId - 1;
-    this.#previousIds.set(symbol, event.lastId);
+    this.#previousIds.set(symbol, lastId);
+    // A view that nobody follows would go stale; the next subscriber makes it anew.
+    if (this.#topics.of(topicOf('books', instId)) === undefined) this.#views.delete(symbol);
     const full = this.#services.source.book(symbol) ?? event;
-    const raw = damage === undefined ? event.raw : undefined;
-    send('books', () => raw ?? frameOf('books', instId, [this.#bookRow(event, full, previousId, damage)], 'update'));
+    send('books', () => {
+      if (event.raw !== undefined && damage === undefined) return event.raw;
+      const { bids, asks } = this.#views.get(symbol)?.follow(full) ?? event;
+      // Sent even when nothing changed within 400 levels: the ids must chain for every subscriber.
+      const change = { lastId, ts, asks, bids: damage?.bid === undefined ? bids : [...bids, damage.bid] };
+      return frameOf('books', instId, [this.#bookRow(change, full, previousId, damage)], 'update');
+    });
     send('books5', () => frameOf('books5', instId, [smallBook(full, instId)]));
   }
 
@@ -171,8 +192,8 @@ function topRow(event: Extract<TapeEvent, { kind: 'top' }>): object {
   return { asks: [levelRow(event.ask)], bids: [levelRow(event.bid)], ts: String(event.ts), seqId: event.id };
 }
 
-function candleRow(event: Extract<TapeEvent, { kind: 'candle' }>): string[] {
-  const { openTs, open, high, low, close, volume, quoteVolume, closed } = event;
+function candleRow(candle: TapeCandle & { closed: boolean }): string[] {
+  const { openTs, open, high, low, close, volume, quoteVolume, closed } = candle;
   return [String(openTs), open, high, low, close, volume, quoteVolume, quoteVolume, closed ? '1' : '0'];
 }
 
