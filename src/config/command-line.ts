@@ -21,7 +21,7 @@ const SYMBOLS_LIMIT = 100;
 export const USAGE = `Usage:
   node src/main.ts              serve, with what the environment says (.env.example explains every variable)
   node src/main.ts --demo       serve market data of the sandbox exchange: a simulation, or a recording with REPLAY_DIR
-  node src/main.ts record       write live market data to disk, for REPLAY_DIR
+  node src/main.ts record       write live market data to disk, for REPLAY_DIR; with npm: npm run record -- --seconds 60
       --venues a,b              default ${DEFAULT_VENUES.join(',')}
       --symbols A/B,C/D         default BTC/USDT,ETH/USDT (where a venue lists them)
       --dir folder              default ./recordings

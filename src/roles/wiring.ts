@@ -14,7 +14,7 @@ import { describeDemo } from './demo-guide.ts';
 import { checkSandboxSettings, prepareFeedRole } from './feed.ts';
 import { startGatewayRole } from './gateway.ts';
 import type { Parts, Running } from './parts.ts';
-import { decideReadiness, venueReadiness } from './readiness.ts';
+import { START_DEADLINE_MS, decideReadiness, venueReadiness } from './readiness.ts';
 import { listening } from './start-failure.ts';
 import { StopStack } from './stop-stack.ts';
 import { watchVenues } from './venue-watch.ts';
@@ -70,13 +70,12 @@ async function startParts(config: Config, log: Log, stops: StopStack): Promise<R
       bus: bus.health,
       venues: venueReadiness(directory, watch, venues),
     });
-  const readyCheck = setInterval(() => {
-    if (!readiness().ready) return;
-    clearInterval(readyCheck);
+  const guide = config.demo && port !== null ? () => describeDemo({ config, port, opsPort, directory }) : null;
+  const readyCheck = announceReadiness(log, readiness, () => {
     const { host, roles, marketData } = config;
     log.info({ event: 'tidewire ready', host, port, opsPort, roles, marketData, venues });
-    if (config.demo && port !== null) process.stdout.write(describeDemo({ config, port, opsPort, directory }));
-  }, READY_CHECK_INTERVAL_MS);
+    if (guide) process.stdout.write(guide());
+  });
   return {
     finished: new Promise(() => {}),
     async stop() {
@@ -85,6 +84,20 @@ async function startParts(config: Config, log: Log, stops: StopStack): Promise<R
       await stops.stopAll();
     },
   };
+}
+
+/** `onReady` runs once. A start that is still waiting at its deadline says for what, since nothing else would. */
+function announceReadiness(log: Log, readiness: () => Readiness, onReady: () => void): NodeJS.Timeout {
+  let checks = 0;
+  const timer = setInterval(() => {
+    const { ready, reason } = readiness();
+    checks += 1;
+    if (checks * READY_CHECK_INTERVAL_MS === START_DEADLINE_MS && !ready) log.warn({ event: 'not_ready', reason });
+    if (!ready) return;
+    clearInterval(timer);
+    onReady();
+  }, READY_CHECK_INTERVAL_MS);
+  return timer;
 }
 
 function createBus(config: Config, log: Log, metrics: Metrics): MarketBus {
