@@ -6,8 +6,9 @@ import { WebSocket } from 'k6/websockets';
 import type { Scenario, World } from './scenario.ts';
 import type { LoadSettings } from './settings.ts';
 
-/** RFC-given, as in browsers. */
+/** `readyState`, as in browsers. */
 const CONNECTING = 0;
+const OPEN = 1;
 /** Time beyond the run for the last answers. */
 const GRACE_SECONDS = 60;
 
@@ -22,15 +23,25 @@ export function k6World(scenario: Scenario): World {
   return {
     connect(url, { onText, onClose }) {
       const socket = new WebSocket(url);
+      let unwanted = false;
+      socket.onopen = () => {
+        if (unwanted) socket.close();
+      };
       socket.onmessage = (event) => {
         if (event && typeof event.data === 'string') onText(event.data);
       };
       socket.onclose = onClose;
-      // A refused handshake is an error without a close.
-      socket.onerror = () => {
-        if (socket.readyState === CONNECTING) onClose();
+      return {
+        // Any other state makes k6 throw.
+        send(text) {
+          if (socket.readyState === OPEN) socket.send(text);
+        },
+        close() {
+          // Closing a socket that still connects would block k6's event loop for ever: nobody reads its write queue yet.
+          if (socket.readyState === CONNECTING) unwanted = true;
+          else socket.close();
+        },
       };
-      return { send: (text) => socket.send(text), close: () => socket.close() };
     },
     after(ms, action) {
       const timer = setTimeout(action, ms);

@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { readFrameTimes } from './frame-times.ts';
-import { Histogram } from './histogram.ts';
 import { RawWebSocket } from './raw-websocket.ts';
+import { emptyLatency } from './subscribers.ts';
 import type { PhaseCounts, SubscriberCommand, SubscriberReport, SubscriberSetup } from './subscribers.ts';
 
 // A thread full of subscribers on the plain door. It is told when a phase of the measurement begins and ends.
@@ -22,11 +22,7 @@ function measure(frame: Buffer, start: number, end: number): void {
   const times = readFrameTimes(frame, start, end);
   if (!times) return;
   const now = performance.timeOrigin + performance.now();
-  const channel = (counts.channels[times.channel] ??= {
-    ingestToSent: new Histogram(),
-    sentToReceived: new Histogram(),
-    ingestToReceived: new Histogram(),
-  });
+  const channel = (counts.channels[times.channel] ??= emptyLatency());
   channel.ingestToSent.record(times.sentTs - times.ingestTs);
   channel.sentToReceived.record(Math.max(0, now - times.sentTs));
   channel.ingestToReceived.record(Math.max(0, now - times.ingestTs));

@@ -77,15 +77,7 @@ function merge(reports: readonly SubscriberReport[]): PhaseCounts & { closed: nu
     sum.bytes += counts.bytes;
     sum.closed += closed;
     for (const [channel, part] of Object.entries(counts.channels)) {
-      const whole = (sum.channels[channel] ??= {
-        ingestToSent: new Histogram(),
-        sentToReceived: new Histogram(),
-        ingestToReceived: new Histogram(),
-      });
-      // A histogram crosses the thread boundary as plain data.
-      for (const name of ['ingestToSent', 'sentToReceived', 'ingestToReceived'] as const) {
-        whole[name].add(new Histogram(part[name].counts, part[name].max));
-      }
+      addLatency((sum.channels[channel] ??= emptyLatency()), part);
     }
   }
   return sum;
@@ -93,9 +85,18 @@ function merge(reports: readonly SubscriberReport[]): PhaseCounts & { closed: nu
 
 /** Over all channels. */
 export function overall(counts: PhaseCounts): ChannelLatency {
-  const whole = { ingestToSent: new Histogram(), sentToReceived: new Histogram(), ingestToReceived: new Histogram() };
-  for (const part of Object.values(counts.channels)) {
-    for (const name of ['ingestToSent', 'sentToReceived', 'ingestToReceived'] as const) whole[name].add(part[name]);
-  }
+  const whole = emptyLatency();
+  for (const part of Object.values(counts.channels)) addLatency(whole, part);
   return whole;
+}
+
+export function emptyLatency(): ChannelLatency {
+  return { ingestToSent: new Histogram(), sentToReceived: new Histogram(), ingestToReceived: new Histogram() };
+}
+
+export function addLatency(whole: ChannelLatency, part: ChannelLatency): void {
+  for (const name of ['ingestToSent', 'sentToReceived', 'ingestToReceived'] as const) {
+    // A histogram that crossed a thread boundary is plain data.
+    whole[name].add(new Histogram(part[name].counts, part[name].max));
+  }
 }
