@@ -220,6 +220,32 @@ describe.skipIf(!hasRedisServer)('over Redis', () => {
     await admin.quit();
   });
 
+  it('keeps a stream that is wanted here and elsewhere until neither wants it', async () => {
+    const { bus: feed } = await end('feed');
+    const { bus: gateway } = await end('gateway');
+    const source = new CountingSource(feed);
+    feed.serve(source);
+    for (const first of ['local', 'remote']) {
+      const followers = { local: new Follower(), remote: new Follower() };
+      const subscriptions = {
+        local: feed.open(STREAM, followers.local.sink),
+        remote: gateway.open(STREAM, followers.remote.sink),
+      };
+      const second = first === 'local' ? 'remote' : 'local';
+      await vi.waitFor(() => expect(followers.remote.heads).toBe(1), WAIT);
+      subscriptions[first as 'local'].close();
+      // A round trip, so that the closing has arrived where it matters.
+      await vi.waitFor(async () => {
+        source.publish(STREAM);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        expect(followers[second].messages).toBeGreaterThan(5);
+      }, WAIT);
+      expect(source.opened.size).toBe(1);
+      subscriptions[second].close();
+      await vi.waitFor(() => expect(source.opened.size).toBe(0), WAIT);
+    }
+  });
+
   it('starts without Redis and joins when it comes', async () => {
     await redis.kill();
     const gateway = await end('gateway');
