@@ -111,6 +111,7 @@ async function subscribeAll(
   });
   const subscribing = async (): Promise<void> => {
     await untilDone({ ...retry, what: 'loadMarkets' }, () => exchange.loadMarkets());
+    if (signal.aborted) return;
     const listed = symbols.filter((symbol) => exchange.markets?.[symbol] !== undefined);
     if (listed.length < symbols.length) {
       log.warn({ event: 'recorder_not_listed', venue, symbols: symbols.filter((symbol) => !listed.includes(symbol)) });

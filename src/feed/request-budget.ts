@@ -104,6 +104,7 @@ export class RequestBudget {
 export function retryAfterMs(header: string | undefined, nowMs: number): number | undefined {
   const text = header?.trim() ?? '';
   if (/^\d{1,7}$/.test(text)) return Number(text) * 1000;
-  const dateMs = Date.parse(text);
+  // `Date.parse` takes almost anything, '-1' for instance, for a date.
+  const dateMs = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} /.test(text) ? Date.parse(text) : Number.NaN;
   return Number.isNaN(dateMs) ? undefined : Math.max(0, dateMs - nowMs);
 }

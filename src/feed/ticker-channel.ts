@@ -17,10 +17,12 @@ export class TickerChannel implements Channel {
   }
 
   take(result: unknown): void {
-    const fields = tickerFrom(result);
-    if (fields === null) return;
     const context = this.#context;
-    const ts = isRecord(result) ? exchangeTime(result['timestamp'], context.ingestTs) : undefined;
+    // Some handlers resolve the ticker itself, OKX's a record of tickers by symbol.
+    const ticker = isRecord(result) && !('info' in result) ? result[context.upstream.symbol] : result;
+    const fields = tickerFrom(ticker);
+    if (fields === null) return;
+    const ts = isRecord(ticker) ? exchangeTime(ticker['timestamp'], context.ingestTs) : undefined;
     const price = fields.last ?? fields.bid ?? fields.ask;
     if (price !== undefined && !context.band.accept(Number(price), context.monotonic())) {
       return context.doubt('absurd price', false);

@@ -51,7 +51,7 @@ export class UpstreamWatch {
     if (this.#state.status === 'live') this.#notLiveSinceMs = now.monotonicMs;
     if (status === 'live') {
       this.#nudges = 0;
-      this.#silence.restart(now.monotonicMs);
+      this.#silence.heard(now.monotonicMs);
     }
     this.#state = { status, since: now.unixMs, reason };
     return true;

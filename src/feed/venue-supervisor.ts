@@ -123,7 +123,7 @@ export class VenueSupervisor {
     this.#thread = thread;
     for (const watch of this.#watches.values()) {
       watch.restarted(this.#startedMs);
-      this.#enter(watch, 'resyncing', 'starting');
+      if (watch.state.status === 'down') this.#enter(watch, 'resyncing', 'starting');
       thread.send({ type: 'want', upstream: watch.upstream, again: false });
     }
   }
