@@ -2,7 +2,7 @@
  * Reads a folder of recordings and prints how its markets behave, as JSON: the numbers behind calibration.ts.
  *   node src/sandbox/simulation/calibrate.ts <folder> [symbol ...]
  */
-import type { Log } from '../../platform/log.ts';
+import { createLog, type Log } from '../../platform/log.ts';
 import { openRecording } from '../recording-folder.ts';
 import type { RecordingSource } from '../recording.ts';
 import { MarketMeasurement, type MarketFacts } from './measurement.ts';
@@ -31,17 +31,26 @@ async function measureRecording(source: RecordingSource, symbols: readonly strin
   return [...measurements.values()].map((measurement) => measurement.facts()).filter((facts) => facts.price > 0);
 }
 
-if (import.meta.main) {
-  const [folder, ...symbols] = process.argv.slice(2);
+/** The command: exit code 0, 1 for a folder that cannot be read, 2 for wrong use. */
+async function main(folder: string | undefined, symbols: readonly string[]): Promise<number> {
   if (folder === undefined) {
     process.stderr.write('usage: node src/sandbox/simulation/calibrate.ts <folder of recordings> [symbol ...]\n');
-    process.exitCode = 2;
-  } else {
-    const { pino } = await import('pino');
-    const log = pino({ level: 'warn' }, pino.destination(2));
+    return 2;
+  }
+  const log = createLog({ level: 'warn', destination: process.stderr });
+  try {
     const facts = await measureRecordings(folder, log, symbols);
     const round = (_key: string, value: unknown) =>
       typeof value === 'number' ? Number(value.toPrecision(PRINTED_DIGITS)) : value;
     process.stdout.write(`${JSON.stringify(Object.fromEntries(facts), round, 2)}\n`);
+    return 0;
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n`);
+    return 1;
   }
+}
+
+if (import.meta.main) {
+  const [folder, ...symbols] = process.argv.slice(2);
+  process.exitCode = await main(folder, symbols);
 }
