@@ -3,8 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describeConditions, inMs } from './lib/conditions.ts';
 import { histogramQuantile, sumOf } from './lib/prometheus.ts';
 import type { Samples } from './lib/prometheus.ts';
-import { startServer } from './lib/server-process.ts';
+import { freePort, startServer } from './lib/server-process.ts';
 import { readNumber, readSettings } from './lib/settings.ts';
+import { profileThreads } from './lib/thread-profile.ts';
+import type { ThreadProfile } from './lib/thread-profile.ts';
 import { overall, startSubscribers } from './lib/subscribers.ts';
 import type { ChannelLatency, PhaseCounts } from './lib/subscribers.ts';
 
@@ -12,6 +14,8 @@ const settings = readSettings(process.env, { users: 1_000, seconds: 15 });
 const threads = readNumber('THREADS', process.env.THREADS, 1);
 /** Subscribing a thousand clients is a burst of its own; what it left behind is not measured. */
 const SETTLE_MS = 3_000;
+const PROFILE_MS = 5_000;
+const VENUE_THREAD = 'feed/worker';
 
 function latencyLine(name: string, { ingestToSent, sentToReceived, ingestToReceived }: ChannelLatency): string {
   const pair = (histogram: ChannelLatency['sentToReceived']): string =>
@@ -32,18 +36,30 @@ function printLatencies(counts: PhaseCounts, seconds: number, before: Samples, a
   console.log(`server's own sample, ingest -> last socket written: p50 ${quantile(0.5)} ms, p99 ${quantile(0.99)} ms`);
 }
 
-function printCosts(before: Samples, after: Samples, seconds: number): void {
+function printCosts(before: Samples, after: Samples, seconds: number, profile: ThreadProfile): void {
   const gained = (name: string): number => sumOf(after, name) - sumOf(before, name);
   const cpuMs = gained('process_cpu_seconds_total') * 1_000;
   const venueMs = gained('feed_thread_cpu_ms_total');
   const frames = gained('feed_frames_total');
   const share = (part: number): string => `${((100 * part) / cpuMs).toFixed(0)} %`;
+  const perFrameUs = (1_000 * venueMs) / frames;
   console.log(
     `exchange frames: ${Math.round(frames / seconds)}/s; server CPU ${(cpuMs / seconds / 10).toFixed(0)} % of one core`,
   );
   console.log(
-    `  venue threads (ccxt and our tap on it): ${((1_000 * venueMs) / frames).toFixed(0)} us per exchange frame, ${share(venueMs)} of the server's CPU`,
+    `  venue thread: ${perFrameUs.toFixed(0)} us per exchange frame, ${share(venueMs)} of the server's CPU, of that`,
   );
+  const parts = {
+    ccxt: profile.ccxt,
+    'our tap and normalising': profile.ours,
+    'Node, sockets, native code': profile.runtime,
+    'garbage collection': profile.garbage,
+  };
+  for (const [name, part] of Object.entries(parts)) {
+    console.log(
+      `    ${name.padEnd(28)} ${(100 * part).toFixed(0).padStart(3)} %, ${(perFrameUs * part).toFixed(0)} us`,
+    );
+  }
   console.log(
     `  everything else (sequencer, gateway with ${settings.users} sockets, simulated exchange): ${share(cpuMs - venueMs)}`,
   );
@@ -52,7 +68,8 @@ function printCosts(before: Samples, after: Samples, seconds: number): void {
 async function run(): Promise<void> {
   console.log(describeConditions());
   console.log(`streams of each subscriber: ${settings.streams.join(' ')}`);
-  const server = await startServer();
+  const inspectPort = await freePort();
+  const server = await startServer({ nodeArguments: [`--inspect=127.0.0.1:${inspectPort}`] });
   try {
     const subscribers = await startSubscribers(server.baseUrl, {
       count: settings.users,
@@ -67,9 +84,11 @@ async function run(): Promise<void> {
     const counts = await subscribers.end();
     const seconds = (performance.now() - startedAt) / 1_000;
     const after = await server.metrics();
+    // Only now: a profiler costs time of its own.
+    const profile = await profileThreads(inspectPort, VENUE_THREAD, PROFILE_MS);
     await subscribers.stop();
     printLatencies(counts, seconds, before, after);
-    printCosts(before, after, seconds);
+    printCosts(before, after, seconds, profile);
     if (counts.closed > 0 || counts.frames === 0)
       throw new Error(`${counts.closed} subscribers were closed, ${counts.frames} frames came`);
   } finally {

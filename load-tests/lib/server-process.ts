@@ -25,11 +25,13 @@ export type ServerProcess = Readonly<{
 }>;
 
 /** The whole server with the simulated exchange, as `npm run demo` starts it, on free ports and an own data folder. `env` wins over all of it. */
-export async function startServer(env: Readonly<Record<string, string>> = {}): Promise<ServerProcess> {
+export async function startServer(
+  options: Readonly<{ env?: Readonly<Record<string, string>>; nodeArguments?: readonly string[] }> = {},
+): Promise<ServerProcess> {
   const root = resolve(import.meta.dirname, '../..');
   const dataDir = await mkdtemp(join(tmpdir(), 'tidewire-load-'));
   const [port, opsPort] = [await freePort(), await freePort()];
-  const child = spawn(process.execPath, ['src/main.ts', '--demo'], {
+  const child = spawn(process.execPath, [...(options.nodeArguments ?? []), 'src/main.ts', '--demo'], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
@@ -41,7 +43,7 @@ export async function startServer(env: Readonly<Record<string, string>> = {}): P
       VENUES: 'binance',
       CONNECTIONS_PER_IP: '100000',
       RATE_LIMIT_PER_MINUTE: '1000000',
-      ...env,
+      ...options.env,
     },
   });
   let output = '';
@@ -89,7 +91,7 @@ async function end(child: ChildProcess): Promise<void> {
 }
 
 /** Taken and given back: somebody else may get it in between, which a load test can live with. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

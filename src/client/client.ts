@@ -17,7 +17,7 @@ import {
 } from './presentations.ts';
 import type { TradeBatch } from './presentations.ts';
 import { StreamRegistry } from './stream-registry.ts';
-import type { LinkState, StreamCounters } from './stream-tracker.ts';
+import type { LinkState, StreamCounters } from './stream-state.ts';
 import { StreamSubscription } from './subscription.ts';
 import type { Presentation, Subscription, SubscriptionOptions, ValueSubscription } from './subscription.ts';
 import { plainTransport } from './transport-plain.ts';

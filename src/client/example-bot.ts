@@ -1,7 +1,7 @@
 // oxlint-disable no-console
 import { createClient } from './index.ts';
 
-const [venue = 'binance', symbol = 'BTC/USDT', limitBps = '1', url = 'http://localhost:3000'] = process.argv.slice(2);
+const [venue = 'kraken', symbol = 'BTC/USD', limitBps = '0.02', url = 'http://localhost:3000'] = process.argv.slice(2);
 
 const client = createClient({
   url,

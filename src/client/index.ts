@@ -6,7 +6,7 @@ export { plainTransport } from './transport-plain.ts';
 export { socketIoTransport } from './transport-socketio.ts';
 export type { InboundFrame, OutboundRequest, Transport, TransportConnection, TransportHandlers } from './transport.ts';
 export type { ConnectionState, ConnectionStatus } from './connection.ts';
-export type { GapNotice, SubscriptionState, SubscriptionStatus } from './stream-tracker.ts';
+export type { GapNotice, SubscriptionState, SubscriptionStatus } from './stream-state.ts';
 export type { Latency, Subscription, SubscriptionOptions, ValueSubscription } from './subscription.ts';
 export type { Book } from './verified-book.ts';
 export type { CandleSeries } from './candle-window.ts';

@@ -2,7 +2,7 @@ import type { Envelope, Ticker, Trade, Venue } from '../protocol/messages.ts';
 import { LatestValue, RecentTrades } from './channel-keepers.ts';
 import { CandleWindow } from './candle-window.ts';
 import type { CandleSeries } from './candle-window.ts';
-import type { GapNotice } from './stream-tracker.ts';
+import type { GapNotice } from './stream-state.ts';
 import type { Presentation } from './subscription.ts';
 import { VerifiedBook } from './verified-book.ts';
 import type { Book } from './verified-book.ts';

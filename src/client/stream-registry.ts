@@ -6,7 +6,8 @@ import { ClientError, refusalError } from './client-error.ts';
 import type { Connection } from './connection.ts';
 import { isFields, isWireError } from './frame.ts';
 import { StreamTracker } from './stream-tracker.ts';
-import type { GapNotice, LinkState, StreamCounters, TrackerDeps } from './stream-tracker.ts';
+import type { GapNotice, LinkState, StreamCounters } from './stream-state.ts';
+import type { TrackerDeps } from './stream-tracker.ts';
 import { firstBatch } from './subscribe-batch.ts';
 import type { RequestReply } from './transport.ts';
 

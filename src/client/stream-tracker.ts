@@ -6,6 +6,8 @@ import type { Envelope, Gap, StreamPosition, StreamState, StreamStatus, Subscrib
 import { ClientError, refusalError } from './client-error.ts';
 import { isFields } from './frame.ts';
 import type { StreamKeeper } from './stream-keeper.ts';
+import { judgeState } from './stream-state.ts';
+import type { GapNotice, LinkState, StreamCounters, StreamPhase, SubscriptionState } from './stream-state.ts';
 
 /** The first new subscribe after trouble is immediate; a stream that keeps failing must not become a flood of requests. */
 const RESYNC_BACKOFF: BackoffPolicy = { baseMs: 250, maxMs: 30_000, factor: 2, jitter: 0.25 };
@@ -15,36 +17,6 @@ const RESYNC_CALM_MS = 60_000;
 const UNLISTED_HEARTBEATS_LIMIT = 3;
 /** A source that calls itself live owes its snapshot by then. */
 const SNAPSHOT_DUE_HEARTBEATS = 2;
-
-/** `disconnected`: no connection. The others as in the protocol's stream state; `stale` also when the connection itself has gone silent. */
-export type SubscriptionStatus = StreamStatus | 'disconnected';
-/** How far a stream is to be believed right now. `since` is Unix ms. */
-export type SubscriptionState = Readonly<{ status: SubscriptionStatus; since: number; reason: string }>;
-
-/** Messages that will never come. `from` and `to` are sequence numbers of `epoch`; `to` is null when the server lost count itself (a new epoch). */
-export type GapNotice = Readonly<{
-  epoch: string;
-  from: number;
-  to: number | null;
-  reason: Gap['reason'] | 'new_epoch';
-}>;
-
-export type StreamCounters = {
-  /** Holes found in the sequence, by number or by heartbeat. */
-  gaps: number;
-  /** Returns to a stream that brought every missed message. */
-  resumes: number;
-  snapshots: number;
-  checksumFailures: number;
-  duplicates: number;
-  /** Snapshots that stood for messages we were too slow for. */
-  conflations: number;
-  /** Times that a stream was asked for again on a live connection. */
-  resyncs: number;
-};
-
-/** `silent`: open, but nothing has come for longer than the server's heartbeat allows. */
-export type LinkState = Readonly<{ status: 'open' | 'silent' | 'closed'; reason: string }>;
 
 export type TrackerDeps = Readonly<{
   now: () => number;
@@ -77,7 +49,7 @@ export class StreamTracker {
   lastMessageAtMs: number | undefined;
   lastConfirmedAtMs: number | undefined;
   readonly #deps: TrackerDeps;
-  #phase: 'wanted' | 'asked' | 'joined' | 'refused' = 'wanted';
+  #phase: StreamPhase = 'wanted';
   #position: StreamPosition | undefined;
   /** Replayed messages are still to come up to this sequence number. */
   #catchUpToSeq = 0;
@@ -306,24 +278,15 @@ export class StreamTracker {
     this.#deps.onWanted(this, { delayMs: Math.max(delayMs, atLeastMs), from });
   }
 
-  #judge(): Readonly<{ status: SubscriptionStatus; reason: string; since?: number }> {
-    if (this.#phase === 'refused') return { status: 'down', reason: this.#trouble };
-    if (this.#link.status === 'closed') return { status: 'disconnected', reason: this.#link.reason };
-    if (this.#link.status === 'silent') return { status: 'stale', reason: this.#link.reason };
-    if (this.#phase !== 'joined') {
-      const down = this.#source?.status === 'down' && this.#trouble !== '';
-      return { status: down ? 'down' : 'resyncing', reason: this.#trouble || 'subscribing' };
-    }
-    if ((this.#position?.seq ?? 0) < this.#catchUpToSeq) return { status: 'resyncing', reason: 'catching up' };
-    const source = this.#source ?? { status: 'resyncing', reason: 'subscribing', since: this.#deps.now() };
-    if (source.status === 'live' && this.keeper.needsSnapshot && !this.keeper.hasData) {
-      return { status: 'resyncing', reason: 'waiting for the snapshot' };
-    }
-    return source;
-  }
-
   #refresh(): void {
-    const next = this.#judge();
+    const next = judgeState({
+      phase: this.#phase,
+      link: this.#link,
+      source: this.#source,
+      trouble: this.#trouble,
+      catchingUp: (this.#position?.seq ?? 0) < this.#catchUpToSeq,
+      lacksSnapshot: this.keeper.needsSnapshot && !this.keeper.hasData,
+    });
     const { status, reason } = next;
     if (status === this.#state.status && reason === this.#state.reason) return;
     const since = next.since ?? (status === this.#state.status ? this.#state.since : this.#deps.now());

@@ -2,7 +2,8 @@ import type { Envelope, StreamPosition } from '../protocol/messages.ts';
 import type { ClientError } from './client-error.ts';
 import { StreamIterator } from './stream-iterator.ts';
 import type { StreamConsumer } from './stream-registry.ts';
-import type { GapNotice, StreamCounters, StreamTracker, SubscriptionState } from './stream-tracker.ts';
+import type { GapNotice, StreamCounters, SubscriptionState } from './stream-state.ts';
+import type { StreamTracker } from './stream-tracker.ts';
 
 /** A `for await` loop over events may fall this far behind. */
 const ITERATOR_LIMIT_ITEMS = 1_000;
