@@ -48,10 +48,11 @@ class ConnectionGone extends Error {
 }
 
 type Client = ReturnType<typeof postgres>;
+type LaneState = { broken: boolean; busy: boolean };
 
 /** Connects; rejects when the server does not let us in within twice the connect timeout. */
 export async function openLane(options: LaneOptions, nowMs: number): Promise<Lane> {
-  const state = { broken: false };
+  const state: LaneState = { broken: false, busy: false };
   const client = connectClient(options, state);
   const destroy = () => {
     state.broken = true;
@@ -80,7 +81,7 @@ export async function openLane(options: LaneOptions, nowMs: number): Promise<Lan
   }
 }
 
-function connectClient(options: LaneOptions, state: { broken: boolean }): Client {
+function connectClient(options: LaneOptions, state: LaneState): Client {
   // One statement at a time: behind a statement that waits for a lock, others would wait that have nothing to do with it.
   // The driver reads this option, its types do not know it.
   const unpipelined = { max_pipeline: 0 };
@@ -104,16 +105,35 @@ function answerOf(result: readonly Row[] & { command?: string }): Answer {
   return { rows: result, command: result.command ?? '' };
 }
 
+/** What the driver itself calls when a statement ends; its types do not show them. */
+type Ending = { resolve: (result: unknown) => void; reject: (error: unknown) => void };
+
 /**
- * The check is exact: the driver hands a statement over within the microtasks of the call, and a connection closes only in
- * an event of its own, so nothing can close between the look and the handing over.
+ * Stands between everybody and the driver. A statement is refused once the connection is gone, and while another one is under
+ * way: the driver would keep it waiting and, should the connection break meanwhile, send it over the next one.
+ * A broken socket rejects its statement first and closes a moment later; so the rejection itself already marks the lane, before
+ * the caller can hear of it. A statement that is handed over after that look arrives in the same turn of the event loop.
  */
-function guardClient(client: Client, state: Readonly<{ broken: boolean }>): Client {
+function guardClient(client: Client, state: LaneState): Client {
   const guarded = {
     options: client.options,
     unsafe: (...words: Parameters<Client['unsafe']>) => {
       if (state.broken) throw new ConnectionGone('the connection of this statement is gone');
-      return client.unsafe(...words);
+      if (state.busy) throw new Error('statements on one connection run one after the other; await each');
+      state.busy = true;
+      const query = client.unsafe(...words);
+      const ending = query as unknown as Ending;
+      const { resolve, reject } = ending;
+      ending.resolve = (result) => {
+        state.busy = false;
+        resolve(result);
+      };
+      ending.reject = (error) => {
+        state.busy = false;
+        if (!(error instanceof PostgresError) || error.severity !== 'ERROR') state.broken = true;
+        reject(error);
+      };
+      return query;
     },
     begin: () => {
       throw new Error('use Database.transaction: the driver goes on after a lost connection');

@@ -19,7 +19,8 @@ export const silentLog = createLog({ level: process.env.TEST_LOG_LEVEL ?? 'silen
 export type TestPostgres = Readonly<{
   /** Changes when the server is restarted, except for its port. */
   server(): EmbeddedPostgres;
-  createDatabase(): Promise<TestDatabase>;
+  /** `like`: a copy of another test's database, to which nobody may be connected. */
+  createDatabase(options?: { like?: string }): Promise<TestDatabase>;
   /** An empty database without any of our schema. */
   createEmptyDatabase(): Promise<string>;
   /** Starts the server again on the same port and data, after a crash or a stop. */
@@ -32,8 +33,10 @@ export type TestDatabase = Readonly<{
   appUrl: string;
   /** Opened as the application's role unless told otherwise; stopped with the cluster. */
   open(options?: Partial<DatabaseOptions>): Promise<Database>;
-  /** The superuser's own connection, for looking and for breaking things. */
+  /** The superuser's own connections, for looking and for breaking things. */
   admin: postgres.Sql;
+  /** The superuser's, a fresh connection for each script. */
+  runScript(text: string): Promise<void>;
 }>;
 
 export async function startTestPostgres(
@@ -57,10 +60,9 @@ export async function startTestPostgres(
   const clients: postgres.Sql[] = [];
   let count = 0;
 
-  const root = () => postgres(server.adminUrl(), { max: 1, onnotice: () => {} });
-  const run = async (statement: string) => {
-    const client = root();
-    await client.unsafe(statement).finally(() => client.end());
+  const run = async (script: string, database?: string) => {
+    const client = postgres(server.adminUrl(database), { max: 1, onnotice: () => {} });
+    await client.unsafe(script).finally(() => client.end());
   };
   const nameOf = () => `test_${(count += 1)}`;
   await run(`create database ${TEMPLATE}`);
@@ -68,9 +70,9 @@ export async function startTestPostgres(
 
   return {
     server: () => server,
-    async createDatabase() {
+    async createDatabase({ like = TEMPLATE } = {}) {
       const name = nameOf();
-      await run(`create database ${name} template ${TEMPLATE}`);
+      await run(`create database ${name} template ${like}`);
       const appUrl = server.roleUrl('app_rw', name);
       const admin = postgres(server.adminUrl(name), { max: 2, onnotice: () => {} });
       clients.push(admin);
@@ -79,6 +81,7 @@ export async function startTestPostgres(
         adminUrl: server.adminUrl(name),
         appUrl,
         admin,
+        runScript: (text) => run(text, name),
         async open(given = {}) {
           const database = await openDatabase({ url: appUrl, role: 'app_rw', ...surroundings(), ...given });
           openDatabases.push(database);

@@ -48,7 +48,7 @@ const BAD_AMOUNTS: readonly unknown[] = [
   0,
   -0,
   1,
-  9007199254740993,
+  2 ** 53,
   Number.NaN,
   Number.POSITIVE_INFINITY,
   5n,
