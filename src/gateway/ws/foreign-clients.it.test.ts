@@ -109,6 +109,8 @@ test('the libraries still send a frame that was made beforehand: else every rece
   // Frame and text say different things: what arrives shows which of them was sent.
   const frame = textFrame('42["message",', '"the frame"', ']');
   const [connection] = rig.hub.connections();
+  const ours = connection!.wire.event('draining', { afterMs: 1 });
+  expect(ours.packet!.options.wsPreEncodedFrame).toEqual([ours.buffer]);
   connection!.wire.write(
     {
       buffer: frame,

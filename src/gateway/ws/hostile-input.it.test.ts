@@ -376,6 +376,18 @@ describe.each([
   });
 });
 
+test('a peer that resets while its upgrade is being refused is not an uncaught exception', async () => {
+  for (let count = 0; count < 200; count++) {
+    const socket = raw();
+    await until(() => !socket.socket.connecting, 'the connection');
+    socket.write('GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+    if (count % 2 === 0) await new Promise((resolve) => setImmediate(resolve));
+    socket.socket.resetAndDestroy();
+  }
+  // Answered after all of them: their errors have come by then.
+  expect(await raw().handshake('/nowhere')).toMatch(/^HTTP\/1\.1 404 /);
+});
+
 test('an upgrade to any other path is refused with 404 at once, not after a second', async () => {
   for (const path of ['/', '/ws/', '/wsx', '/socket.io', '/socket.iox/?EIO=4', '//', '/%2e', '/v1/markets', '*']) {
     const socket = raw();

@@ -49,6 +49,10 @@ test('a method outside the list, and every abuse of a method, answers a code and
   for (const [index, params] of bodies.entries()) {
     expect(client.reply(client.send('subscribe', params))?.error?.code, `body ${index}`).toBe('bad_request');
   }
+  // Before any schema looks: code that walks values usually recurses.
+  expect(client.reply(client.send('subscribe', { streams: [deep] }))?.error).toMatchObject({
+    message: 'nested deeper than 16 levels',
+  });
   expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
   await pass(3_000);
   expect(client.reply(client.send('authenticate', { token: 'x' }))).toMatchObject({ error: { code: 'unauthorized' } });
