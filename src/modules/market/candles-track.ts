@@ -72,6 +72,7 @@ export class CandlesTrack implements Track {
     const candles = message.candles.flatMap((candle) => this.#accept(candle) ?? []).toSorted((a, b) => a.ts - b.ts);
     if (candles.length === 0) return;
     if (!this.#lines.flowing) this.#dropUnconnected(candles[0]!.ts, candles.at(-1)!.ts);
+    if (!message.history) this.#setup.venueClock.sawRunning(candles.at(-1)!.ts, this.#timeframeMs, message.ingestTs);
     const changed = message.history ? this.#mergeHistory(candles) : this.#mergeRunning(candles);
     this.#changed(changed, stampOf(message));
   }

@@ -2,6 +2,8 @@ import type { Clock } from '../../kernel/clock.ts';
 
 /** How long one sample of the difference is believed. */
 const SAMPLE_AGE_MS = 10_000;
+/** Clocks that differ by less than this are the same time, badly set. */
+const RUNNING_SLACK_MS = 300_000;
 
 /**
  * What the time is at an exchange. Candles close by the exchange's clock, which is ours only for a live and well-set one:
@@ -27,6 +29,13 @@ export class VenueClock {
       this.#turnMs = nowMs;
     }
     this.#best = Math.max(this.#best, exchangeTs - ingestTs);
+  }
+
+  /** A candle that opened at `openTs` was said to be running just now: the only hint that some candle streams give. */
+  sawRunning(openTs: number, timeframeMs: number, ingestTs: number): void {
+    const nowTs = this.now();
+    const fits = nowTs >= openTs - RUNNING_SLACK_MS && nowTs <= openTs + timeframeMs + RUNNING_SLACK_MS;
+    if (!fits) this.saw(openTs, ingestTs);
   }
 
   now(): number {
