@@ -159,8 +159,8 @@ export class RecordingState {
     }
     // The first change after a snapshot may start before it. A client that comes from the last pass expects no overlap.
     if (this.#pass === 0) return [this.#played(book, event)];
-    const { previousId: _, ...rest } = event;
-    return [this.#played(book, { ...rest, firstId: Math.max(event.firstId, book.lastId + 1) })];
+    const previous = event.previousId === undefined ? {} : { previousId: book.lastId };
+    return [this.#played(book, { ...event, ...previous, firstId: Math.max(event.firstId, book.lastId + 1) })];
   }
 
   #played(book: DepthBook, event: BookEvent): BookEvent {

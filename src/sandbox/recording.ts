@@ -51,6 +51,8 @@ export class RecordingSource implements TapeSource {
   #finish: () => void = () => {};
   #started = false;
   passes = 0;
+  /** Why the tape broke off, if it did. */
+  failure: Error | undefined;
 
   constructor(files: readonly string[], decoder: Decoder, survey: Survey, options: RecordingOptions) {
     this.venue = decoder.venue;
@@ -75,8 +77,9 @@ export class RecordingSource implements TapeSource {
     this.#started = true;
     this.#play(sink, drained)
       .catch((error: unknown) => {
-        if (!this.#abort.signal.aborted)
-          this.#options.log.error({ event: 'recording_failed', venue: this.venue, error });
+        if (this.#abort.signal.aborted && (error as Error).name === 'AbortError') return;
+        this.failure = error instanceof Error ? error : new Error(String(error));
+        this.#options.log.error({ event: 'recording_failed', venue: this.venue, err: this.failure });
       })
       .finally(this.#finish);
   }
@@ -108,7 +111,7 @@ export class RecordingSource implements TapeSource {
       const events = await this.#playOnce(sink, drained);
       if (this.#abort.signal.aborted) return;
       this.passes += 1;
-      log.info({ event: 'recording_ended', venue: this.venue, pass: this.passes, events, loop });
+      if (this.passes === 1) log.info({ event: 'recording_ended', venue: this.venue, frames: events, loop });
       if (!loop || events === 0) return;
       for (const event of this.#state.wrap()) sink(event);
     }
