@@ -54,7 +54,7 @@ export class LevelTexts {
 }
 
 /** Texts per book and kind; past it the memory starts anew, which costs one formatting per live level. */
-const TEXTS_LIMIT = 1_024;
+const TEXTS_LIMIT = 2_048;
 
 function remember(texts: Map<number, string>, value: number, text: string): string {
   if (texts.size >= TEXTS_LIMIT) texts.clear();
