@@ -54,7 +54,7 @@ export type EmbeddedOptions = Readonly<{
 
 export const SUPERUSER = 'postgres';
 const START_ATTEMPTS = 5;
-const START_PAUSE_MS = 300;
+const START_PAUSE_MS = 100;
 const START_WAIT_SECONDS = 60;
 const STOP_WAIT_SECONDS = 30;
 /** A postmaster whose pid file says neither ready nor gone is recovering or stopping. */

@@ -7,8 +7,9 @@ import { PostgresError } from './postgres-lane.ts';
  * - `conflict`: it was rolled back for the sake of another (serialization, deadlock, lock timeout); may be tried again.
  * - `timeout`: it was cancelled and rolled back because it ran too long.
  * - `overloaded`: too many callers wait for a connection already.
+ * - `stopped`: this process is closing its connections; nothing was sent.
  */
-export type FailureKind = 'unavailable' | 'outcome_unknown' | 'conflict' | 'timeout' | 'overloaded';
+export type FailureKind = 'unavailable' | 'outcome_unknown' | 'conflict' | 'timeout' | 'overloaded' | 'stopped';
 
 export class DatabaseFailure extends Error {
   override name = 'DatabaseFailure';

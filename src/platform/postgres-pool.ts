@@ -137,5 +137,5 @@ export class ConnectionPool {
 }
 
 function stoppingFailure(): DatabaseFailure {
-  return new DatabaseFailure('unavailable', 'the connections are being closed');
+  return new DatabaseFailure('stopped', 'the connections are being closed');
 }
