@@ -57,6 +57,11 @@ export class GatewaySide {
     return this.#streams.size;
   }
 
+  /** The most feeds heard on any one partition. */
+  get feeds(): number {
+    return Math.max(0, ...[...this.#partitions.values()].map((partition) => partition.feeds.size));
+  }
+
   open(name: string, sink: BusSink): BusSubscription {
     let stream = this.#streams.get(name);
     if (stream === undefined) {

@@ -205,6 +205,7 @@ describe('a gateway', () => {
   it('does not grow with the number of feeds that somebody makes up', async () => {
     const { feed, gateway, follower, carry } = await synced();
     for (let made = 0; made < 10_000; made++) gateway.side.onData(PARTITION, { t: 'beat', f: `made/${made}`, n: 1 });
+    expect(gateway.side.feeds).toBe(256);
     feed.source.publish(STREAM);
     carry();
     expect(follower).toMatchObject({ losses: [], violations: [], position: { seq: 1 } });

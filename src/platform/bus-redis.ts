@@ -101,6 +101,7 @@ class RedisBus implements MarketBus {
       [{ direction: 'served' }, this.#feedSide.streams],
       [{ direction: 'received' }, this.#gatewaySide.streams],
     ]);
+    setup.metrics.collectedGauge('bus_feeds', 'Feeds heard', [], () => [[{}, this.#gatewaySide.feeds]]);
     setup.metrics.collectedGauge('bus_degraded', '1 while remote delivery is in doubt', [], () => [
       [{}, this.health === 'ok' ? 0 : 1],
     ]);
