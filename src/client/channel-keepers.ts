@@ -71,8 +71,8 @@ export class RecentTrades implements StreamKeeper {
     const { data } = envelope;
     if (!isFields(data) || !Array.isArray(data.trades)) return 'malformed';
     const trades = data.trades as Trade[];
-    // Only a snapshot can repeat: updates come once each. An id alone is not enough: a simulation counts from 1 again.
-    this.#fresh = envelope.kind === 'snapshot' ? withoutKnown(trades, this.#recent) : trades;
+    // Only a snapshot can repeat: updates come once each.
+    this.#fresh = envelope.kind === 'snapshot' ? newerThanKnown(trades, this.#recent) : trades;
     this.#recent = [...this.#recent, ...this.#fresh].slice(-RECENT_TRADES_LIMIT);
     this.#told = true;
     return 'applied';
@@ -88,9 +88,13 @@ export class RecentTrades implements StreamKeeper {
   }
 }
 
-function withoutKnown(trades: readonly Trade[], known: readonly Trade[]): Trade[] {
+/**
+ * What follows the last trade that is known: older ones that were missed stay missed (their loss was told), because handing
+ * them out now would break the order. An id alone is no identity: a simulation that restarts counts from 1 again.
+ */
+function newerThanKnown(trades: readonly Trade[], known: readonly Trade[]): readonly Trade[] {
   const keys = new Set(known.map((trade) => `${trade.id}@${trade.ts}`));
-  return trades.filter((trade) => trade.id === '' || !keys.has(`${trade.id}@${trade.ts}`));
+  return trades.slice(trades.findLastIndex((trade) => keys.has(`${trade.id}@${trade.ts}`)) + 1);
 }
 
 /** A channel newer than this client: messages are passed on in order, nothing is kept. */

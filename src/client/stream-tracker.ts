@@ -2,7 +2,7 @@ import { backoffDelayMs } from '../kernel/backoff.ts';
 import type { BackoffPolicy } from '../kernel/backoff.ts';
 import type { Random } from '../kernel/random.ts';
 import type { WireError } from '../protocol/errors.ts';
-import type { Envelope, Gap, StreamPosition, StreamState, StreamStatus, Subscribed } from '../protocol/messages.ts';
+import type { Envelope, Gap, StreamPosition, StreamState, Subscribed } from '../protocol/messages.ts';
 import { ClientError, refusalError } from './client-error.ts';
 import { isFields } from './frame.ts';
 import type { StreamKeeper } from './stream-keeper.ts';
@@ -54,6 +54,7 @@ export class StreamTracker {
   /** Replayed messages are still to come up to this sequence number. */
   #catchUpToSeq = 0;
   #askedSince: StreamPosition | undefined;
+  #lossToldUpTo: StreamPosition | undefined;
   #source: StreamState | undefined;
   #link: LinkState = { status: 'closed', reason: 'connecting' };
   #trouble = '';
@@ -121,6 +122,7 @@ export class StreamTracker {
       this.counters.resumes += 1;
     } else if (!(here?.epoch === epoch && here.seq >= seq && here !== this.#askedSince && this.keeper.hasData)) {
       // A snapshot of this position follows, for trades a gap before it. What we had is not continuous with it.
+      this.#tellLossSince(this.#askedSince, { epoch, seq });
       this.keeper.clear();
       this.#position = { epoch, seq };
       this.#catchUpToSeq = 0;
@@ -175,6 +177,12 @@ export class StreamTracker {
   }
 
   #takeNext(envelope: Envelope, here: StreamPosition): void {
+    if (envelope.conflated && envelope.conflated.from > here.seq + 1) {
+      // It stands for what came after a message that we never saw, which may have been a change of state.
+      this.counters.gaps += 1;
+      this.#resync(`expected message ${here.seq + 1}, got what replaces ${envelope.conflated.from} and later`);
+      return;
+    }
     if (
       envelope.kind === 'snapshot' &&
       (envelope.seq > here.seq || (envelope.seq === here.seq && !this.keeper.hasData))
@@ -220,11 +228,18 @@ export class StreamTracker {
       return;
     }
     const here = this.#position;
+    if (here?.epoch === envelope.epoch && gap.from > here.seq + 1) {
+      this.counters.gaps += 1;
+      this.#resync(`expected message ${here.seq + 1}, got a gap from ${gap.from}`);
+      return;
+    }
     const seq = here?.epoch === envelope.epoch ? Math.max(here.seq, envelope.seq, gap.to) : envelope.seq;
     this.#position = { epoch: envelope.epoch, seq };
     this.#confirm();
     // A snapshot of the same position may follow and must not pass for a duplicate.
     this.keeper.clear();
+    const told = this.#lossToldUpTo;
+    if (told?.epoch === envelope.epoch && gap.to <= told.seq) return;
     this.#tellGap({ epoch: envelope.epoch, from: gap.from, to: gap.to, reason: gap.reason ?? 'expired' });
   }
 
@@ -249,6 +264,15 @@ export class StreamTracker {
     // The state first: whoever is told of the message must be able to ask whether it is live.
     this.#refresh();
     this.#deps.onMessage(this, envelope);
+  }
+
+  /** The reply says it all: the gap that follows it adds nothing. */
+  #tellLossSince(since: StreamPosition | undefined, now: StreamPosition): void {
+    if (!since || !this.keeper.losesByGap) return;
+    const sameEpoch = since.epoch === now.epoch;
+    const from = sameEpoch ? since.seq + 1 : 0;
+    this.#lossToldUpTo = now;
+    this.#tellGap({ epoch: now.epoch, from, to: now.seq, reason: sameEpoch ? 'expired' : 'upstream' });
   }
 
   #tellGap(gap: GapNotice): void {

@@ -315,7 +315,7 @@ describe('coming back', () => {
     expect(client.counters.throttled).toBeGreaterThan(0);
     await exchange(2_000);
     await exchange();
-    expect(server.books.size).toBe(200);
+    expect(server.streams.size).toBe(200);
   });
 
   test('counters of streams that were left are not forgotten', async () => {

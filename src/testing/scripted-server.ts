@@ -1,90 +1,11 @@
 import type { InboundFrame, OutboundRequest, Transport, TransportHandlers } from '../client/index.ts';
 import type { Random } from '../kernel/random.ts';
-import { BookState } from '../protocol/book.ts';
 import { CONNECTION_LIMITS } from '../protocol/limits.ts';
 import type { Envelope, Level, StreamPosition, StreamState, SubscribeRequest } from '../protocol/messages.ts';
+import { ScriptedBook, ScriptedTrades, TOP_PRICE } from './scripted-streams.ts';
+import type { ScriptedStream } from './scripted-streams.ts';
 
 export type DeliveryFault = 'drop' | 'duplicate' | 'reorder' | 'wrong_checksum' | 'wrong_level';
-
-const RETAINED_MESSAGES = 20;
-const TOP_PRICE = 1_000;
-const PRICE_STEPS = 12;
-
-/** A book stream as the server knows it, with what the book was at every position that it ever had. */
-class ScriptedBook {
-  readonly stream: string;
-  readonly truth = new Map<string, string>();
-  readonly retained: Envelope[] = [];
-  readonly book = new BookState();
-  state: StreamState = { status: 'live', since: 0, reason: '' };
-  epoch = 'e1';
-  seq = 0;
-  #epochs = 1;
-
-  constructor(stream: string, random: Random) {
-    this.stream = stream;
-    this.begin(random);
-  }
-
-  get position(): StreamPosition {
-    return { epoch: this.epoch, seq: this.seq };
-  }
-
-  begin(random: Random): Envelope[] {
-    this.epoch = `e${this.#epochs++}`;
-    this.seq = 0;
-    this.retained.length = 0;
-    this.book.reset({ bids: [], asks: [] });
-    this.book.apply({ bids: levels(random, -1, 8), asks: levels(random, 1, 8) });
-    return [this.#publish('snapshot', this.snapshotData()), this.say('live')];
-  }
-
-  change(random: Random): Envelope {
-    const delta = { bids: levels(random, -1, 2), asks: levels(random, 1, 2) };
-    this.book.apply(delta);
-    return this.#publish('delta', random() < 0.3 ? { ...delta, checksum: this.book.checksum() } : delta);
-  }
-
-  say(status: StreamState['status']): Envelope {
-    this.state = { status, since: Date.now(), reason: status === 'live' ? '' : 'scripted' };
-    return this.#publish('state', this.state);
-  }
-
-  snapshotData(): { bids: Level[]; asks: Level[]; checksum: number } {
-    return { bids: this.book.bids.slice(), asks: this.book.asks.slice(), checksum: this.book.checksum() };
-  }
-
-  snapshot(conflatedFrom?: number): Envelope {
-    const conflated = conflatedFrom === undefined ? {} : { conflated: { from: conflatedFrom, to: this.seq } };
-    return { ...this.#envelope('snapshot', this.snapshotData()), ...conflated };
-  }
-
-  after(since: StreamPosition): Envelope[] | null {
-    if (since.epoch !== this.epoch || since.seq > this.seq) return null;
-    const missed = this.retained.filter((each) => each.seq > since.seq);
-    return missed.length === this.seq - since.seq ? missed : null;
-  }
-
-  #publish(kind: Envelope['kind'], data: unknown): Envelope {
-    this.seq += 1;
-    const envelope = this.#envelope(kind, data);
-    this.retained.push(envelope);
-    if (this.retained.length > RETAINED_MESSAGES) this.retained.shift();
-    this.truth.set(`${this.epoch}/${this.seq}`, JSON.stringify([this.book.bids, this.book.asks]));
-    return envelope;
-  }
-
-  #envelope(kind: Envelope['kind'], data: unknown): Envelope {
-    return { stream: this.stream, ...this.position, kind, ingestTs: Date.now(), sentTs: Date.now(), data };
-  }
-}
-
-function levels(random: Random, direction: 1 | -1, count: number): Level[] {
-  return Array.from({ length: count }, () => {
-    const price = TOP_PRICE + direction * (1 + Math.floor(random() * PRICE_STEPS));
-    return [`${price}.00`, random() < 0.3 ? '0' : `${Math.ceil(random() * 900)}.5`];
-  });
-}
 
 type Link = { handlers: TransportHandlers; outbox: InboundFrame[]; joined: Set<string>; dead: boolean };
 
@@ -93,8 +14,8 @@ type Link = { handlers: TransportHandlers; outbox: InboundFrame[]; joined: Set<s
  * `deliver`, where faults happen; `truth` says what each book was at each position.
  */
 export class ScriptedServer implements Transport {
-  readonly books = new Map<string, ScriptedBook>();
-  /** Answers for streams that are not books: the result of subscribing, and what follows it. */
+  readonly streams = new Map<string, ScriptedStream>();
+  /** Answers for streams that are told by hand: the result of subscribing, and what follows it. */
   readonly answers = new Map<string, (since?: StreamPosition) => { result: object; after?: Envelope[] }>();
   readonly requests: OutboundRequest[] = [];
   connects = 0;
@@ -110,9 +31,15 @@ export class ScriptedServer implements Transport {
   }
 
   book(stream: string): ScriptedBook {
-    const known = this.books.get(stream) ?? new ScriptedBook(stream, this.#random);
-    this.books.set(stream, known);
-    return known;
+    return this.#known(stream, ScriptedBook);
+  }
+
+  trades(stream: string): ScriptedTrades {
+    return this.#known(stream, ScriptedTrades);
+  }
+
+  stream(name: string): ScriptedStream {
+    return name.startsWith('trades:') ? this.trades(name) : this.book(name);
   }
 
   connect(handlers: TransportHandlers): { send(request: OutboundRequest): void; abandon(): void } {
@@ -136,28 +63,28 @@ export class ScriptedServer implements Transport {
   }
 
   change(stream: string): void {
-    this.#push(this.book(stream).change(this.#random));
+    this.#push(this.stream(stream).change(this.#random));
   }
 
   newEpoch(stream: string): void {
-    for (const envelope of this.book(stream).begin(this.#random)) this.#push(envelope);
+    for (const envelope of this.stream(stream).begin(this.#random)) this.#push(envelope);
   }
 
   say(stream: string, status: StreamState['status']): void {
-    this.#push(this.book(stream).say(status));
+    this.#push(this.stream(stream).say(status));
   }
 
-  /** Messages that this connection does not get, and the snapshot that stands for them. */
-  conflate(stream: string, changes: number): void {
-    const book = this.book(stream);
-    const from = book.seq + 1;
-    for (let count = 0; count < changes; count++) book.change(this.#random);
-    this.#push(book.snapshot(from));
+  /** Messages that this connection does not get, and what stands for them. */
+  conflate(name: string, changes: number): void {
+    const stream = this.stream(name);
+    const at = stream.position;
+    for (let count = 0; count < changes; count++) stream.change(this.#random);
+    for (const envelope of stream.base(at, 'slow_consumer')) this.#push(envelope);
   }
 
   heartbeat(): void {
     const joined = [...(this.#link?.joined ?? [])].filter((stream) => !this.answers.has(stream));
-    const streams = Object.fromEntries(joined.map((stream) => [stream, this.book(stream).position]));
+    const streams = Object.fromEntries(joined.map((stream) => [stream, this.stream(stream).position]));
     this.#event('heartbeat', { serverTs: Date.now(), streams });
   }
 
@@ -226,13 +153,22 @@ export class ScriptedServer implements Transport {
       after.push(...(answer.after ?? []));
       return { stream, ...answer.result };
     }
-    const book = this.book(stream);
-    const missed = since ? book.after(since) : null;
+    const held = this.stream(stream);
+    const missed = since ? held.after(since) : null;
     // The trap for clients: whoever is subscribed and asks again without a position is told that all is well.
     const recovered = missed !== null || (known && !since);
     if (missed) after.push(...missed);
-    else if (!recovered) after.push(book.snapshot());
-    return { stream, ...book.position, recovered, state: book.state };
+    else if (!recovered) after.push(...held.base(since, since?.epoch === held.epoch ? 'expired' : 'upstream'));
+    return { stream, ...held.position, recovered, state: held.state };
+  }
+
+  #known<T extends ScriptedStream>(name: string, Kind: new (stream: string) => T): T {
+    const known = this.streams.get(name);
+    if (known) return known as T;
+    const made = new Kind(name);
+    made.begin(this.#random);
+    this.streams.set(name, made);
+    return made;
   }
 }
 
