@@ -130,7 +130,8 @@ print(client.call('subscribe', {'streams': [sys.argv[2]]})['result'][0]['stream'
 client.disconnect()
 `;
 test('python-socketio subscribes, where it is installed', async (context) => {
-  rig = await startServer();
+  // Python's websocket-client sends the address that it connects to as an origin.
+  rig = await startServer({ allowedOrigins: ['*'] });
   rig.market.begin(BOOK);
   const lines: string[] = [];
   const child = spawn('python3', ['-c', python, `http://127.0.0.1:${rig.port}`, BOOK]);

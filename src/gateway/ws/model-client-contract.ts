@@ -12,8 +12,8 @@ export type ModelStream = {
   state: StreamState | null;
   book: BookState | null;
   latest: unknown;
-  /** Trade ids in the order of arrival. */
-  trades: string[];
+  /** Ids in the order of arrival. */
+  trades: Set<string>;
   gaps: { epoch: string; from: number; to: number; reason: string }[];
   conflated: { from: number; to: number }[];
   /** Seq numbers by which each message was received, for proofs of completeness. */
@@ -28,7 +28,7 @@ export function emptyModel(): ModelStream {
     state: null,
     book: null,
     latest: null,
-    trades: [],
+    trades: new Set(),
     gaps: [],
     conflated: [],
     received: [],
@@ -101,7 +101,7 @@ function takeSnapshot(stream: ModelStream, envelope: Envelope): void {
     stream.book.reset({ bids: data.bids, asks: data.asks });
     check(stream, envelope);
   }
-  if (data.trades) for (const { id } of data.trades) if (!stream.trades.includes(id)) stream.trades.push(id);
+  for (const { id } of data.trades ?? []) stream.trades.add(id);
 }
 
 function takeChange(stream: ModelStream, envelope: Envelope): void {
@@ -112,7 +112,7 @@ function takeChange(stream: ModelStream, envelope: Envelope): void {
     stream.book.apply({ bids: data.bids, asks: data.asks });
     check(stream, envelope);
   }
-  if (data.trades) stream.trades.push(...data.trades.map(({ id }) => id));
+  for (const { id } of data.trades ?? []) stream.trades.add(id);
 }
 
 function check(stream: ModelStream, envelope: Envelope): void {
