@@ -22,7 +22,10 @@ export function createKrakenWire(source: TapeSource) {
       { price: decimalsOfTick(Number(tickSize)), size: decimalsOfTick(Number(lotSize)) },
     ]),
   );
-  const texts = (symbol: string, [price, size]: TapeLevel): TapeLevel => {
+  /** With every digit that the pair has. Recorded texts are the exchange's own, which knows its digits better than any list. */
+  const texts = (symbol: string, level: TapeLevel): TapeLevel => {
+    if (source.origin === 'recording') return level;
+    const [price, size] = level;
     const { price: priceDecimals, size: sizeDecimals } = decimals.get(symbol) ?? DEFAULT_DECIMALS;
     return [canonicalFromText(price, priceDecimals), canonicalFromText(size, sizeDecimals)];
   };
