@@ -48,7 +48,7 @@ test(
       const known = [BOOK, TRADES].map((name) => client.stream(name));
       client.connection.onClosed(1006);
       if (random() < 0.02) market.begin(random() < 0.5 ? BOOK : TRADES);
-      publish(market, published, random() < 0.2 ? upTo(100) : upTo(8));
+      publish(market, published, random() < 0.2 ? upTo(300) : upTo(8));
       if (random() < 0.1) vi.advanceTimersByTime(upTo(70_000));
       const next = new RigClient(hub);
       next.problems.push(...client.problems);
