@@ -64,7 +64,7 @@ describe.skipIf(!CAPTURES_PRESENT)('while a recording plays', () => {
       while (playing) {
         const body = (await fetch(sandbox.url + url(market)).then((response) => response.json())) as Record<
           string,
-          never
+          unknown
         >;
         const book = (body['data'] ?? body) as {
           lastUpdateId?: number;

@@ -172,6 +172,30 @@ describe('a recording with flaws', () => {
     ]);
   });
 
+  it('from the second pass on, starts the change that overlaps its snapshot where the last pass ended, as ccxt demands', async () => {
+    write('a.jsonl', [
+      http(1, DEPTH_URL, snapshot(10, [['100', '1']], asks)),
+      recv(2, depth(8, 12, [['99', '2']])),
+      recv(3, depth(13, 13, [['98', '3']])),
+    ]);
+    const [source] = await open({ loop: true });
+    const chain: number[][] = [];
+    source!.start((event) => {
+      if (event.kind === 'book') chain.push([event.firstId, event.lastId]);
+      if (source!.passes === 2) source!.stop();
+    });
+    await source!.finished;
+    // The first pass is as recorded; then bridge, overlap cut off, next change; then the bridge that ends the test.
+    expect(chain).toEqual([
+      [8, 12],
+      [13, 13],
+      [14, 14],
+      [15, 16],
+      [17, 17],
+      [18, 18],
+    ]);
+  });
+
   it('turns the snapshot of a recorder that reconnected into a change for clients that did not', async () => {
     const kraken = (type: string, bids: [number, number][]): object => {
       const row = { symbol: 'BTC/USD', bids: bids.map(([price, qty]) => ({ price, qty })), asks: [], checksum: 0 };
