@@ -46,13 +46,14 @@ export async function startTestPostgres(
   const dataDir = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`));
   // Run by root, the server belongs to another user.
   chmodSync(dataDir, 0o755);
+  const binaries = options.binaries ?? otherBinaries();
   const start = (port?: number) =>
     startEmbeddedPostgres({
       dataDir,
       log: silentLog,
       disposable: true,
       settings: ['log_min_messages=log', ...(options.settings ?? [])],
-      ...(options.binaries ? { binaries: options.binaries } : {}),
+      ...(binaries ? { binaries } : {}),
       ...(port === undefined ? {} : { port }),
     });
   let server = await start();
@@ -104,6 +105,13 @@ export async function startTestPostgres(
       rmSync(dataDir, { recursive: true, force: true });
     },
   };
+}
+
+/** `TEST_POSTGRES_BIN=/usr/lib/postgresql/15/bin` runs the tests against another version than npm's. */
+function otherBinaries(): PostgresBinaries | null {
+  const folder = process.env.TEST_POSTGRES_BIN;
+  if (folder === undefined) return null;
+  return { initdb: join(folder, 'initdb'), pgCtl: join(folder, 'pg_ctl'), postgres: join(folder, 'postgres') };
 }
 
 /** What a composition root would hand down. */
