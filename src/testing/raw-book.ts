@@ -84,7 +84,9 @@ export function* reconstruct(folder: string): Generator<RawStep> {
   for (const line of lines) {
     if (line.t !== 'recv' || line.raw === undefined) continue;
     for (const change of changesOf(line.raw)) {
-      const step = advance(books, snapshots, change);
+      const rest = snapshots.get(change.market);
+      if (rest !== undefined && !books.has(change.market)) yield begin(books, rest);
+      const step = advance(books, change);
       if (step !== undefined) yield step;
     }
   }
@@ -100,18 +102,22 @@ export function lastBooks(
   return new Map([...last].map(([market, step]) => [market, { id: step.id, ...step.top(levels) }]));
 }
 
-function advance(books: Map<string, Sides>, snapshots: Map<string, Change>, change: Change): RawStep | undefined {
+/** The book as REST answered it: a state of its own, between two updates of the stream. */
+function begin(books: Map<string, Sides>, rest: Change): RawStep {
+  const book = new Sides();
+  books.set(rest.market, book);
+  book.apply(rest);
+  book.id = rest.last!;
+  return { market: rest.market, id: book.id, numbered: true, top: (levels) => book.top(levels) };
+}
+
+function advance(books: Map<string, Sides>, change: Change): RawStep | undefined {
   const { market } = change;
   let book = books.get(market);
-  const rest = snapshots.get(market);
   if (book === undefined) {
-    if (rest === undefined && !change.snapshot) return undefined;
+    if (!change.snapshot) return undefined;
     book = new Sides();
     books.set(market, book);
-    if (rest !== undefined) {
-      book.apply(rest);
-      book.id = rest.last!;
-    }
   }
   if (change.last !== undefined) {
     if (change.last <= book.id) return undefined;

@@ -4,6 +4,7 @@ import { isRecord, textOf, updateId } from './quirks.ts';
 
 /** With fewer levels from REST, levels that move into range later are missing for ever. */
 const SNAPSHOT_LEVELS = 5000;
+const FUTURES_SNAPSHOT_LEVELS = 1000;
 /** ccxt would open one socket per stream; these few carry up to 1,024 streams each. */
 const SOCKETS = 4;
 const STREAMS_PER_SOCKET = 1_000;
@@ -11,6 +12,7 @@ const STREAMS_PER_SOCKET = 1_000;
 const REORDER_WINDOW = 1_000;
 
 export const binance: VenueQuirks = {
+  snapshot: { levels: SNAPSHOT_LEVELS, refreshBelow: 1_000 },
   bookIds: true,
   continuity: { book: true, trades: true },
   resolvesOnlyAwaited: false,
@@ -43,6 +45,25 @@ export const binance: VenueQuirks = {
   check: (context) => new BinanceCheck(context),
 };
 
+/** USD-margined futures: ids have holes, so each change names the one before (`pu`), and trade ids prove nothing. */
+export const binanceusdm: VenueQuirks = {
+  ...binance,
+  snapshot: { levels: FUTURES_SNAPSHOT_LEVELS, refreshBelow: 200 },
+  continuity: { book: true, trades: false },
+  config(sandbox) {
+    const options = {
+      fetchMarkets: { types: ['linear'] },
+      fetchMargins: false,
+      fetchCurrencies: false,
+      watchOrderBookLimit: FUTURES_SNAPSHOT_LEVELS,
+      streamLimits: { future: SOCKETS },
+      subscriptionLimitByStream: { future: STREAMS_PER_SOCKET },
+    };
+    return sandbox === undefined ? { options } : { options, urls: { api: sandboxApi(sandbox) } };
+  },
+  check: (context) => new BinanceCheck(context, { chainsTrades: false }),
+};
+
 function sandboxApi({ http, ws }: { http: string; ws: string }): Record<string, unknown> {
   return {
     public: `${http}/api/v3`,
@@ -64,12 +85,14 @@ function sandboxApi({ http, ws }: { http: string; ws: string }): Record<string, 
 /** Diffs chain by U = previous u + 1, trades by their id. */
 class BinanceCheck implements FrameCheck {
   readonly #context: CheckContext;
+  readonly #chainsTrades: boolean;
   /** Keyed by ccxt's book object, which it replaces with every subscription: a chain never spans two. */
   readonly #lastDiff = new WeakMap<CcxtBook, number>();
   readonly #lastTrade = new Map<string, number>();
 
-  constructor(context: CheckContext) {
+  constructor(context: CheckContext, rules: { chainsTrades: boolean } = { chainsTrades: true }) {
     this.#context = context;
+    this.#chainsTrades = rules.chainsTrades;
   }
 
   before(frame: Frame): Finding | undefined {
@@ -78,7 +101,7 @@ class BinanceCheck implements FrameCheck {
       case 'depthUpdate':
         return this.#diff(data);
       case 'trade':
-        return this.#trade(data);
+        return this.#chainsTrades ? this.#trade(data) : undefined;
       default:
         return undefined;
     }
@@ -91,7 +114,8 @@ class BinanceCheck implements FrameCheck {
   }
 
   #diff(data: Frame): Finding | undefined {
-    const first = updateId(data['U']);
+    const before = updateId(data['pu']);
+    const first = before === undefined ? updateId(data['U']) : before + 1;
     const lastId = updateId(data['u']);
     const marketId = textOf(data['s']);
     const lists = Array.isArray(data['b']) && Array.isArray(data['a']);

@@ -1,4 +1,4 @@
-import { binance } from './binance.ts';
+import { binance, binanceusdm } from './binance.ts';
 import { coinbase } from './coinbase.ts';
 import { kraken } from './kraken.ts';
 import { kucoin } from './kucoin.ts';
@@ -17,7 +17,15 @@ const UNKNOWN_VENUE: VenueQuirks = {
   },
 };
 
-const VENUES: Readonly<Record<string, VenueQuirks>> = { binance, binanceus: binance, coinbase, kraken, kucoin, okx };
+const VENUES: Readonly<Record<string, VenueQuirks>> = {
+  binance,
+  binanceus: binance,
+  binanceusdm,
+  coinbase,
+  kraken,
+  kucoin,
+  okx,
+};
 
 /** Keyed by ccxt's id of the exchange. */
 export function quirksOf(ccxtId: string): VenueQuirks {
