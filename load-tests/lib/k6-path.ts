@@ -2,7 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
 
-export const K6_MODULE = 'go.k6.io/k6/v2@v2.3.0';
+/** In order of preference. A module proxy may withhold the newest; the scripts use nothing that the older one lacks. */
+export const K6_MODULES = ['go.k6.io/k6/v2@v2.3.0', 'go.k6.io/k6@v1.8.1'];
 const CACHE = resolve(import.meta.dirname, '../../node_modules/.cache/k6');
 
 export type K6Found = Readonly<{ ok: true; path: string } | { ok: false; message: string }>;
@@ -18,10 +19,14 @@ export function findK6(env: Readonly<Record<string, string | undefined>>): K6Fou
     .find((each) => existsSync(each) && isK6(each));
   if (path) return { ok: true, path };
   if (!goPath) return { ok: false, message: 'k6 is not on PATH, and there is no Go to build it with' };
-  process.stderr.write(`building k6 (${K6_MODULE}), once ...\n`);
-  const built = spawnSync('go', ['install', K6_MODULE], { env: { ...env, GOBIN: CACHE }, encoding: 'utf8' });
-  if (built.status === 0) return { ok: true, path: join(CACHE, name) };
-  return { ok: false, message: `k6 is not on PATH, and Go could not build it:\n${built.stderr.trim()}` };
+  const refusals: string[] = [];
+  for (const module of K6_MODULES) {
+    process.stderr.write(`building k6 (${module}), once ...\n`);
+    const built = spawnSync('go', ['install', module], { env: { ...env, GOBIN: CACHE }, encoding: 'utf8' });
+    if (built.status === 0) return { ok: true, path: join(CACHE, name) };
+    refusals.push(built.stderr.trim());
+  }
+  return { ok: false, message: `k6 is not on PATH, and Go could not build it:\n${refusals.join('\n')}` };
 }
 
 /** The npm registry holds a package of that name whose program only says that it is not k6. */

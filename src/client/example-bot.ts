@@ -1,4 +1,3 @@
-// oxlint-disable no-console
 import { createClient } from './index.ts';
 
 const [venue = 'kraken', symbol = 'BTC/USD', limitBps = '0.02', url = 'http://localhost:3000'] = process.argv.slice(2);

@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
 
 /** One import as it stands in a file; `to` is a path from the repository root for our own files, else a package name. */
@@ -95,7 +95,8 @@ export function importsOf(file: string, text: string): ImportEdge[] {
 }
 
 export function sourceFiles(root: string): string[] {
-  return ['src', 'workers', 'load-tests', 'drizzle'].flatMap((folder) =>
+  const folders = ['src', 'workers', 'load-tests', 'drizzle'].filter((folder) => existsSync(join(root, folder)));
+  return folders.flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
       .map((entry) => relative(root, join(entry.parentPath, entry.name))),
