@@ -234,11 +234,12 @@ class Tap<Owner> implements TappedExchange<Owner> {
 
   #wrapBooks(): void {
     const { exchange } = this;
-    const { storedDepth, ignoresZeroPrice = false } = this.#setup.quirks;
+    const { storedDepth, ignoresZeroPrice = false, snapshot: restSnapshot } = this.#setup.quirks;
+    const guard = { ignoresZeroPrice, snapshotLevels: restSnapshot?.levels };
     for (const kind of ['orderBook', 'indexedOrderBook', 'countedOrderBook'] as const) {
       const make = exchange[kind].bind(exchange);
       exchange[kind] = (snapshot?: object, depth?: number): CcxtBook =>
-        guardBook(make(snapshot, storedDepth ?? depth), { ignoresZeroPrice });
+        guardBook(make(snapshot, storedDepth ?? depth), guard);
     }
   }
 

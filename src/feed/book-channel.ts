@@ -1,9 +1,13 @@
 import { MAX_BOOK_DEPTH } from '../modules/market/upstream.ts';
-import { bestLevels, isCrossed, isSpoiled, middlePrice, sameLevels, trimBook } from './book-guard.ts';
+import { bestLevels, isCrossed, isSpoiled, middlePrice, rangeOf, sameLevels } from './book-guard.ts';
+import type { Snapshot } from './book-range.ts';
 import type { CcxtBook } from './ccxt-surface.ts';
 import type { Channel, ChannelContext } from './channel.ts';
 import { exchangeTime } from './normalize.ts';
 import type { BookEvent } from './thread-protocol.ts';
+
+/** A book whose known range has become narrow is asked for again at most this often. */
+const REFRESH_PAUSE_MS = 5_000;
 
 /** The last posted state, to tell what is new. */
 type Image = Readonly<{ bids: Float64Array; asks: Float64Array; nonce: number | undefined }>;
@@ -20,6 +24,8 @@ export class BookChannel implements Channel {
   #lastNonce: number | undefined;
   #posted: Image | undefined;
   #newerThan: Image | undefined;
+  #refreshedMs = -Infinity;
+  #further: Readonly<{ book: CcxtBook; snapshot: Snapshot }> | undefined;
 
   constructor(context: ChannelContext) {
     this.#context = context;
@@ -50,7 +56,7 @@ export class BookChannel implements Channel {
       return context.doubt('absurd price', true);
     }
     if (!this.#isNewer(book)) return;
-    trimBook(book);
+    this.#keepRange(book);
     this.#newerThan = undefined;
     this.#book = book;
     this.#lastNonce = book.nonce;
@@ -65,8 +71,8 @@ export class BookChannel implements Channel {
   read(): BookEvent | null {
     const book = this.#book;
     if (book === undefined || !this.#context.live) return null;
-    const bids = bestLevels(book.bids, MAX_BOOK_DEPTH);
-    const asks = bestLevels(book.asks, MAX_BOOK_DEPTH);
+    const bids = bestLevels(book, book.bids, MAX_BOOK_DEPTH);
+    const asks = bestLevels(book, book.asks, MAX_BOOK_DEPTH);
     const image: Image = { bids: bids.slice(), asks: asks.slice(), nonce: book.nonce };
     if (this.#posted !== undefined && sameImage(this.#posted, image)) return null;
     this.#posted = image;
@@ -107,17 +113,64 @@ export class BookChannel implements Channel {
     if (this.#book !== undefined) this.#context.outbox.bookChanged(this.#context.key);
   }
 
+  /** Uses a further snapshot that has come, asks for one when the market is running out of the known range. */
+  #keepRange(book: CcxtBook): void {
+    const { quirks } = this.#context;
+    const range = rangeOf(book);
+    if (quirks.window === true) book.limit();
+    if (range === undefined || quirks.snapshot === undefined) return;
+    range.trim();
+    const further = this.#further;
+    if (further !== undefined && further.book === book && book.nonce !== undefined) {
+      // Only now does the stream hold everything that the snapshot holds.
+      if (book.nonce < further.snapshot.nonce) return;
+      range.widen(further.snapshot);
+      this.#further = undefined;
+    }
+    const nowMs = this.#context.monotonic();
+    if (nowMs - this.#refreshedMs < REFRESH_PAUSE_MS || !range.isNarrow(quirks.snapshot.refreshBelow)) return;
+    this.#refreshedMs = nowMs;
+    void this.#askFurther(book, quirks.snapshot.levels);
+  }
+
+  async #askFurther(book: CcxtBook, levels: number): Promise<void> {
+    const range = rangeOf(book)!;
+    const askedAt = book.nonce ?? 0;
+    range.prepare();
+    try {
+      const snapshot = await this.#context.exchange.fetchOrderBook(this.#context.upstream.symbol, levels);
+      // An answer from a cache, older than the question, misses changes that were not noted.
+      if (isSnapshot(snapshot) && snapshot.nonce >= askedAt) this.#further = { book, snapshot };
+      else range.abandon();
+    } catch (error) {
+      // The book stays as it is, right but shallow; the next attempt comes after the pause.
+      range.abandon();
+      this.#context.note(`${this.#context.key}: no further levels: ${String(error).slice(0, 300)}`);
+    }
+  }
+
   #isNewer(book: CcxtBook): boolean {
     const than = this.#newerThan;
     if (than === undefined) return true;
     if (than.nonce !== undefined && book.nonce !== undefined) return book.nonce > than.nonce;
-    const bids = bestLevels(book.bids, MAX_BOOK_DEPTH);
-    return !sameLevels(bids, than.bids) || !sameLevels(bestLevels(book.asks, MAX_BOOK_DEPTH), than.asks);
+    const bids = bestLevels(book, book.bids, MAX_BOOK_DEPTH);
+    return !sameLevels(bids, than.bids) || !sameLevels(bestLevels(book, book.asks, MAX_BOOK_DEPTH), than.asks);
   }
 }
 
 function sameImage(a: Image, b: Image): boolean {
   return a.nonce === b.nonce && sameLevels(a.bids, b.bids) && sameLevels(a.asks, b.asks);
+}
+
+function isSnapshot(value: unknown): value is Snapshot {
+  const snapshot = value as Partial<Snapshot> | null | undefined;
+  return (
+    typeof snapshot === 'object' &&
+    snapshot !== null &&
+    Number.isSafeInteger(snapshot.nonce) &&
+    Array.isArray(snapshot.bids) &&
+    Array.isArray(snapshot.asks)
+  );
 }
 
 function isBook(value: unknown): value is CcxtBook {

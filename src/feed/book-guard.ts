@@ -1,44 +1,68 @@
+import { BookRange } from './book-range.ts';
 import type { CcxtBook, CcxtSide } from './ccxt-surface.ts';
 
 /** Coinbase's BTC-USD has some 50,000 levels a side; ccxt's insertion is quadratic, so a made-up million would hang the thread. */
 const LEVELS_LIMIT = 100_000;
 
-/** Books that were handed a value no market has. The book is not touched by it, and not to be believed any more. */
-const spoiled = new WeakSet<CcxtBook>();
+/** What we know of a book that ccxt has made; it goes when the book goes. */
+type Watched = { spoiled: boolean; range: BookRange | undefined };
+const watched = new WeakMap<CcxtBook, Watched>();
 
+/** Whether the book was handed a value no market has. It is not touched by it, and not to be believed any more. */
 export function isSpoiled(book: CcxtBook): boolean {
-  return spoiled.has(book);
+  return watched.get(book)?.spoiled === true;
 }
+
+/** Undefined for a book of which the exchange streams every level. */
+export function rangeOf(book: CcxtBook): BookRange | undefined {
+  return watched.get(book)?.range;
+}
+
+export type GuardOptions = Readonly<{ ignoresZeroPrice: boolean; snapshotLevels: number | undefined }>;
 
 /**
  * Looks at every level on its way into a book that ccxt has just made. With `number = String` some exchanges' handlers store
  * text, and ccxt takes the text "0" for a size: levels would never be deleted. NaN would break the sides' binary search.
  */
-export function guardBook(book: CcxtBook, options: Readonly<{ ignoresZeroPrice: boolean }>): CcxtBook {
-  guardSide(book, book.bids, options.ignoresZeroPrice);
-  guardSide(book, book.asks, options.ignoresZeroPrice);
+export function guardBook(book: CcxtBook, options: GuardOptions): CcxtBook {
+  const { snapshotLevels } = options;
+  const range = snapshotLevels === undefined ? undefined : new BookRange(book, snapshotLevels);
+  const watch: Watched = { spoiled: false, range };
+  watched.set(book, watch);
+  guardSide(book.bids, watch, options.ignoresZeroPrice);
+  guardSide(book.asks, watch, options.ignoresZeroPrice);
+  if (range === undefined) return book;
+  const reset = book.reset.bind(book);
+  hide(book, 'reset', (snapshot: unknown) => {
+    const answer = reset(snapshot);
+    range.replaced();
+    return answer;
+  });
   return book;
 }
 
-function guardSide(book: CcxtBook, side: CcxtSide, ignoresZeroPrice: boolean): void {
+function guardSide(side: CcxtSide, watch: Watched, ignoresZeroPrice: boolean): void {
   const store = side.storeArray.bind(side);
-  Object.defineProperty(side, 'storeArray', {
-    enumerable: false,
-    value: (level: unknown[]) => {
-      const price = Number(level[0]);
-      const size = Number(level[1]);
-      if (price === 0 && ignoresZeroPrice) return;
-      // The comparisons are false for NaN. An id-keyed level may leave its price out, and is judged when the book is read.
-      const sound = price > 0 && price < Infinity && size >= 0 && size < Infinity && level[1] !== null;
-      if (!sound || side.length >= LEVELS_LIMIT) {
-        spoiled.add(book);
-        return;
-      }
-      level[0] = price;
-      level[1] = size;
-      store(level);
-    },
+  hide(side, 'storeArray', (level: unknown[]) => {
+    const price = Number(level[0]);
+    const size = Number(level[1]);
+    if (price === 0 && ignoresZeroPrice) return;
+    // The comparisons are false for NaN.
+    const sound = price > 0 && price < Infinity && size >= 0 && size < Infinity && level[1] !== null;
+    if (!sound || side.length >= LEVELS_LIMIT) {
+      watch.spoiled = true;
+      return;
+    }
+    level[0] = price;
+    level[1] = size;
+    watch.range?.changed(side, price);
+    store(level);
   });
+}
+
+/** An own property that loops over ccxt's arrays and objects do not meet. */
+function hide(target: object, name: string, value: unknown): void {
+  Object.defineProperty(target, name, { value, enumerable: false, writable: true, configurable: true });
 }
 
 /** Best bid at or above best ask: no exchange is at rest like that, so something was lost. */
@@ -55,16 +79,9 @@ export function middlePrice(book: CcxtBook): number | undefined {
   return bid === undefined || ask === undefined ? (bid ?? ask) : (bid + ask) / 2;
 }
 
-/** Drops levels beyond the depth that ccxt was asked for: it does so only in `watch*`, which we do not call for every change. */
-export function trimBook(book: CcxtBook): void {
-  for (const side of [book.bids, book.asks]) {
-    if (side.length > 2 * side.depth) side.limit();
-  }
-}
-
-/** Price, size, price, size of the best levels, best first. */
-export function bestLevels(side: CcxtSide, limit: number): Float64Array<ArrayBuffer> {
-  const count = Math.min(limit, side.length);
+/** Price, size, price, size of the best levels, best first; no level that another unknown one may lie before. */
+export function bestLevels(book: CcxtBook, side: CcxtSide, limit: number): Float64Array<ArrayBuffer> {
+  const count = rangeOf(book)?.known(side, limit) ?? Math.min(limit, side.length);
   const levels = new Float64Array(count * 2);
   for (let rank = 0; rank < count; rank++) {
     const level = side[rank]!;

@@ -13,21 +13,15 @@ export class CandlesChannel implements Channel {
   readonly #timeframe: Timeframe;
   /** False where the exchange streams no candles: then its history is all there is. */
   readonly #streams: boolean;
-  readonly #note: (detail: string) => void;
   #lastTs = -Infinity;
   #generation = 0;
   /** History that came before the stream was confirmed. */
   #history: readonly FeedCandle[] = [];
 
-  constructor(
-    context: ChannelContext,
-    timeframe: Timeframe,
-    options: Readonly<{ streams: boolean; note: (detail: string) => void }>,
-  ) {
+  constructor(context: ChannelContext, timeframe: Timeframe, streams: boolean) {
     this.#context = context;
     this.#timeframe = timeframe;
-    this.#streams = options.streams;
-    this.#note = options.note;
+    this.#streams = streams;
   }
 
   take(result: unknown): void {
@@ -83,7 +77,7 @@ export class CandlesChannel implements Channel {
       candles = candlesFrom(rows, this.#context.ingestTs).slice(-HISTORY_LIMIT);
     } catch (error) {
       // Not fatal: candles go on from here; the next subscription asks again.
-      this.#note(`${key}: no history: ${String(error).slice(0, 300)}`);
+      this.#context.note(`${key}: no history: ${String(error).slice(0, 300)}`);
     }
     if (generation !== this.#generation) return;
     this.#history = candles;

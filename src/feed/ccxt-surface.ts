@@ -25,6 +25,7 @@ export type CcxtExchange = {
   loadMarkets(reload?: boolean): Promise<unknown>;
   setMarkets(markets: unknown, currencies?: unknown): unknown;
   safeSymbol(marketId: string | undefined, market?: unknown, delimiter?: string, marketType?: string): string;
+  fetchOrderBook(symbol: string, limit?: number): Promise<unknown>;
   fetchOHLCV(symbol: string, timeframe: string, since?: number, limit?: number): Promise<unknown>;
   watchOrderBook(symbol: string, limit?: number, params?: object): Promise<unknown>;
   watchTrades(symbol: string, since?: number, limit?: number, params?: object): Promise<unknown>;
@@ -83,6 +84,7 @@ export type CcxtBook = {
   timestamp: number | undefined;
   symbol: string | undefined;
   limit(): CcxtBook;
+  reset(snapshot?: unknown): CcxtBook;
 };
 
 export type CcxtMarket = {

@@ -29,6 +29,8 @@ export interface ChannelContext {
   /** To be called before anything else is done. `again`: the stream must be subscribed anew to be believed. */
   doubt(doubt: Doubt, again: boolean): void;
   delayed(exchangeTs: number | undefined): void;
+  /** A line for the log. */
+  note(detail: string): void;
 }
 
 /** One upstream's data, from what ccxt's handlers resolve to the outbox. */

@@ -57,7 +57,7 @@ export const FEED_LIMITS: FeedLimits = {
   silence: { minMs: 3_000, initialMs: 10_000, maxMs: 60_000, factor: 10 },
   nudge: { baseMs: 5_000, factor: 2, maxMs: 60_000, jitter: 0.2 },
   redial: { baseMs: 250, factor: 2, maxMs: 60_000, jitter: 0.5 },
-  resubscribe: { baseMs: 100, factor: 2, maxMs: 30_000, jitter: 0.3 },
+  resubscribe: { baseMs: 100, factor: 2, maxMs: 2_000, jitter: 0.3 },
   resyncDeadlineMs: 15_000,
   quietConfirmMs: 3_000,
   pulseMs: 500,

@@ -17,7 +17,7 @@ import { TradesChannel } from './trades-channel.ts';
 import type { Leg, VenueQuirks } from './venues/quirks.ts';
 
 /** Live for this long counts as healed: the next doubt starts with a short pause again. */
-const HEALED_MS = 2_000;
+const HEALED_MS = 1_000;
 
 /** One subscription at the exchange, of one leg of an upstream. */
 export type Subscription = {
@@ -123,6 +123,10 @@ export class UpstreamSession implements ChannelContext {
     this.#host.delayed(exchangeTs);
   }
 
+  note(detail: string): void {
+    this.#host.note(detail);
+  }
+
   verified(): void {
     this.activity += 1;
     this.confirm();
@@ -178,7 +182,7 @@ export class UpstreamSession implements ChannelContext {
       case 'ticker':
         return new TickerChannel(this);
       case 'candles':
-        return new CandlesChannel(this, upstream.timeframe, { streams, note: this.#host.note });
+        return new CandlesChannel(this, upstream.timeframe, streams);
     }
   }
 }

@@ -267,7 +267,7 @@ export class VenueSession implements TapSink<Subscription> {
       if (!leg.optional) owner.outbox.refused(owner.key, name);
       return this.#subscribeLater(subscription, REFUSED_RETRY_MS);
     }
-    if (leg.optional) return this.#resubscribe(subscription, this.#setup.limits.resubscribe.maxMs, 'exchange error');
+    if (leg.optional) return this.#resubscribe(subscription, REFUSED_RETRY_MS, 'exchange error');
     const outOfStep = OUT_OF_STEP.includes(name);
     owner.suspect(outOfStep ? 'sequence gap' : 'exchange error');
     owner.channel.forget();
@@ -379,7 +379,7 @@ export class VenueSession implements TapSink<Subscription> {
       doubted: (doubt) => gauges.doubt(doubt),
       delayed: (exchangeTs) => gauges.delayed(exchangeTs, this.#frameTs ?? clock.now()),
       resubscribe: (subscription, delayMs, doubt) => this.#resubscribe(subscription, delayMs, doubt),
-      note: (detail) => this.#setup.post(note('info', 'feed_history_failed', detail)),
+      note: (detail) => this.#setup.post(note('info', 'feed_request_failed', detail)),
     };
   }
 }

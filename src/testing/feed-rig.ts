@@ -1,6 +1,6 @@
 import { crc32 } from '../kernel/crc32.ts';
 import { seededRandom } from '../kernel/random.ts';
-import type { Feed, FeedLimits } from '../feed/index.ts';
+import type { Feed, FeedLimits, VenueSettings } from '../feed/index.ts';
 import { createFeed } from '../feed/index.ts';
 import type { FeedBook, FeedCandles, FeedTicker, FeedTrade, Upstream } from '../modules/market/upstream.ts';
 import { MAX_BOOK_DEPTH, upstreamKey } from '../modules/market/upstream.ts';
@@ -13,8 +13,8 @@ import type { TapeBook, TapeEvent, TapeSource } from '../sandbox/tape.ts';
 
 const POLL_MS = 10;
 const WAIT_MS = 30_000;
-/** States of one market that a book without an id may equal: what the feed posts is at most this many changes old. */
-const STATES_KEPT = 100_000;
+/** States kept for comparison: what the feed posts is at most this many changes old. */
+const STATES_KEPT = 50_000;
 
 /** One thing that the feed has told, in its order. */
 export type Told = Readonly<{ atMs: number; upstream: string }> &
@@ -47,17 +47,20 @@ export type FeedRig = Readonly<{
 
 export type RigOptions = Readonly<{
   sources: readonly TapeSource[];
+  /** Levels compared where an exchange's protocol cannot prove more (Kraken: 10) and frames are lost on purpose. */
+  provenLevels?: Readonly<Record<string, number>>;
   /** Default: at once. */
   startWhen?: 'now' | 'first-subscriber' | 'manual';
   faults?: string;
   limits?: Partial<FeedLimits>;
-  venue?: Partial<Parameters<typeof createFeed>[0]['venues'][number]>;
+  /** Default: every venue by its own name, told where the sandbox is. */
+  settings?: (venue: string, sandboxUrl: string) => VenueSettings;
 }>;
 
 /** A feed in front of a sandbox, with an account of what the exchange really did. */
 export async function startFeedRig(options: RigOptions): Promise<FeedRig> {
   const log = createLog({ level: 'silent' });
-  const truth = new Truth();
+  const truth = new Truth(options.provenLevels ?? {});
   const sandbox = await startSandbox({
     sources: options.sources.map((source) => truth.watching(source)),
     log,
@@ -73,13 +76,7 @@ export async function startFeedRig(options: RigOptions): Promise<FeedRig> {
   const tell = (one: Told): void => void told.push(one);
   const at = (upstream: string) => ({ atMs: performance.now(), upstream });
   const feed = createFeed({
-    venues: sandbox.venues.map((venue) => ({
-      venue,
-      ccxtId: venue,
-      source: 'simulation',
-      sandboxUrl: sandbox.url,
-      ...options.venue,
-    })),
+    venues: sandbox.venues.map((venue) => (options.settings ?? settingsFor)(venue, sandbox.url)),
     log,
     metrics,
     clock: { now: () => Date.now(), monotonic: () => performance.now() },
@@ -131,6 +128,10 @@ export async function startFeedRig(options: RigOptions): Promise<FeedRig> {
   };
 }
 
+function settingsFor(venue: string, sandboxUrl: string): VenueSettings {
+  return { venue, ccxtId: venue, source: 'simulation', sandboxUrl };
+}
+
 export async function until(condition: () => boolean, what: string, waitMs = WAIT_MS): Promise<void> {
   const giveUpMs = performance.now() + waitMs;
   while (!condition()) {
@@ -141,9 +142,14 @@ export async function until(condition: () => boolean, what: string, waitMs = WAI
 
 /** What the exchange did, noted where it happens. */
 class Truth {
-  readonly #byId = new Map<string, number>();
+  readonly #provenLevels: Readonly<Record<string, number>>;
+  readonly #byId = new Map<string, { bids: Float64Array; asks: Float64Array }>();
   readonly #states = new Map<string, Set<number>>();
   readonly #tradePlaces = new Map<string, Map<string, number>>();
+
+  constructor(provenLevels: Readonly<Record<string, number>>) {
+    this.#provenLevels = provenLevels;
+  }
 
   watching(source: TapeSource): TapeSource {
     for (const { symbol } of source.markets) this.#noteBook(source, symbol);
@@ -164,30 +170,40 @@ class Truth {
   /** Undefined when the exchange's own book was like this, at that id where it has ids. */
   bookProblem(book: FeedBook): string | undefined {
     const key = `${book.venue} ${book.symbol}`;
-    const ours = crc32(`${pairs(book.bids)}|${pairs(book.asks)}`);
     if (book.exchangeSeq !== undefined) {
       const theirs = this.#byId.get(`${key} ${book.exchangeSeq}`);
-      return theirs === ours
-        ? undefined
-        : `at ${book.exchangeSeq}: ${theirs === undefined ? 'no such id' : 'other levels'}`;
+      if (theirs === undefined) return `at ${book.exchangeSeq}: no such id`;
+      const right = startsWith(theirs.bids, book.bids) && startsWith(theirs.asks, book.asks);
+      return right ? undefined : `at ${book.exchangeSeq}: other levels`;
     }
+    const proven = 2 * (this.#provenLevels[book.venue] ?? MAX_BOOK_DEPTH);
+    const ours = stateOf({ bids: book.bids.subarray(0, proven), asks: book.asks.subarray(0, proven) });
     return this.#states.get(key)?.has(ours) === true ? undefined : 'is no state that the exchange ever had';
   }
 
   silentHoles(told: readonly Told[]): string[] {
-    const last = new Map<string, number>();
+    const runs = new Map<string, Set<number>>();
     const holes: string[] = [];
+    const close = (upstream: string): void => {
+      const run = runs.get(upstream);
+      runs.delete(upstream);
+      if (run === undefined || run.size === 0) return;
+      const missing = Math.max(...run) - Math.min(...run) + 1 - run.size;
+      if (missing > 0)
+        holes.push(`${upstream}: ${missing} missing between ${Math.min(...run)} and ${Math.max(...run)}`);
+    };
     for (const one of told) {
-      if (one.type === 'state' && one.state.status !== 'live') last.delete(one.upstream);
+      if (one.type === 'state' && one.state.status !== 'live') close(one.upstream);
       if (one.type !== 'trades') continue;
-      const places = this.#tradePlaces.get(one.upstream) ?? new Map<string, number>();
+      const run = runs.get(one.upstream) ?? new Set();
+      runs.set(one.upstream, run);
       for (const trade of one.trades) {
-        const place = places.get(trade.id) ?? Number.NaN;
-        const before = last.get(one.upstream);
-        if (before !== undefined && place !== before + 1) holes.push(`${one.upstream} ${before} -> ${place}`);
-        last.set(one.upstream, place);
+        // Unknown: from before the account began; an exchange tells its last trades with a subscription.
+        const place = this.#tradePlaces.get(one.upstream)?.get(trade.id);
+        if (place !== undefined) run.add(place);
       }
     }
+    for (const upstream of runs.keys()) close(upstream);
     return holes;
   }
 
@@ -205,21 +221,26 @@ class Truth {
     const book = source.book(symbol);
     if (book === undefined) return;
     const key = `${source.venue} ${symbol}`;
-    const state = crc32(`${texts(book.bids)}|${texts(book.asks)}`);
-    this.#byId.set(`${key} ${book.lastId}`, state);
+    const levels = { bids: numbers(book.bids), asks: numbers(book.asks) };
+    const proven = 2 * (this.#provenLevels[source.venue] ?? MAX_BOOK_DEPTH);
+    const state = stateOf({ bids: levels.bids.subarray(0, proven), asks: levels.asks.subarray(0, proven) });
+    this.#byId.set(`${key} ${book.lastId}`, levels);
+    if (this.#byId.size > STATES_KEPT) this.#byId.delete(this.#byId.keys().next().value!);
     const states = this.#states.get(key) ?? new Set<number>();
     this.#states.set(key, states.size < STATES_KEPT ? states : new Set());
     this.#states.get(key)!.add(state);
   }
 }
 
-function pairs(levels: Float64Array): string {
-  return levels.join(' ');
+function stateOf({ bids, asks }: { bids: Float64Array; asks: Float64Array }): number {
+  return crc32(`${bids.join(' ')}|${asks.join(' ')}`);
 }
 
-function texts(levels: TapeBook['bids']): string {
-  return levels
-    .slice(0, MAX_BOOK_DEPTH)
-    .map(([price, size]) => `${Number(price)} ${Number(size)}`)
-    .join(' ');
+/** A book may be shallower than the exchange's, where that gives no more at once; what it shows must be right. */
+function startsWith(theirs: Float64Array, ours: Float64Array): boolean {
+  return ours.length <= theirs.length && ours.every((value, index) => value === theirs[index]);
+}
+
+function numbers(levels: TapeBook['bids']): Float64Array {
+  return new Float64Array(levels.slice(0, MAX_BOOK_DEPTH).flatMap(([price, size]) => [Number(price), Number(size)]));
 }

@@ -2,17 +2,20 @@ import type { CcxtBook } from '../ccxt-surface.ts';
 import type { CheckContext, Finding, Frame, FrameCheck, VenueQuirks } from './quirks.ts';
 import { isRecord, textOf, updateId } from './quirks.ts';
 
+/** What the public endpoint gives; a full book needs an API key. */
+const SNAPSHOT_LEVELS = 100;
 /** Changes that ccxt waits for before it asks for the snapshot; its default of 5 keeps a quiet market waiting. */
 const SNAPSHOT_DELAY_CHANGES = 2;
 
 export const kucoin: VenueQuirks = {
+  snapshot: { levels: SNAPSHOT_LEVELS, refreshBelow: SNAPSHOT_LEVELS },
   bookIds: true,
   ignoresZeroPrice: true,
   continuity: { book: true, trades: false },
   resolvesOnlyAwaited: false,
-  // 100 client messages per 10 s and connection, 30 connections a minute.
+  // 100 client messages per 10 s and connection, 30 connections a minute; a snapshot weighs 2 or 3 of 2,000 per 30 s.
   rates: {
-    rest: { capacity: 8, refillPerSecond: 4 },
+    rest: { capacity: 20, refillPerSecond: 10 },
     subscribe: { capacity: 10, refillPerSecond: 8 },
     dial: { capacity: 5, refillPerSecond: 0.5 },
   },

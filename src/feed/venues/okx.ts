@@ -2,6 +2,7 @@ import type { CheckContext, Finding, Frame, FrameCheck, VenueQuirks } from './qu
 import { isRecord, textOf, updateId } from './quirks.ts';
 
 export const okx: VenueQuirks = {
+  window: true,
   bookIds: true,
   continuity: { book: true, trades: false },
   resolvesOnlyAwaited: false,

@@ -38,6 +38,13 @@ export type VenueQuirks = Readonly<{
   config?(sandbox: Readonly<{ http: string; ws: string }> | undefined): Record<string, unknown>;
   /** Passed to `watchOrderBook`. Absent: none, which for most exchanges means the whole book. */
   bookLimit?: number;
+  /**
+   * The exchange streams changes only and ccxt asks REST for the first state, which holds this many levels a side at most;
+   * another is asked for when fewer than `refreshBelow` are known.
+   */
+  snapshot?: Readonly<{ levels: number; refreshBelow: number }>;
+  /** The stream covers a fixed number of levels, and what leaves them is not told: ccxt's book must be cut at its depth. */
+  window?: boolean;
   /** Levels a side that ccxt must keep, where it would guess. */
   storedDepth?: number;
   /** Whether a book's `nonce` is the exchange's own update id. */
