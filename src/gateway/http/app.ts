@@ -67,7 +67,12 @@ export async function createHttpGateway(setup: HttpGatewaySetup): Promise<HttpGa
     requestTimeout: REQUEST_TIMEOUT_MS,
     handlerTimeout: HANDLER_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-    http: { connectionsCheckingInterval: TIMEOUT_CHECK_INTERVAL_MS, headersTimeout: HEADERS_TIMEOUT_MS },
+    http: {
+      connectionsCheckingInterval: TIMEOUT_CHECK_INTERVAL_MS,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      // An offer of HTTP/2 (`Upgrade: h2c`) is to be ignored, not routed to the WebSocket doors.
+      shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
+    },
     routerOptions: { maxParamLength: PATH_PART_LIMIT_CHARS },
     return503OnClosing: false,
     frameworkErrors: answerRouterError,

@@ -203,6 +203,17 @@ test('unsubscribe cannot be overtaken: sent behind a subscribe that waits, it le
   expect(client.pushes(BOOK)).toEqual([]);
 });
 
+test('a client that comes while a venue loads its markets is kept waiting, not sent away', async () => {
+  const { hub, market } = start();
+  const client = new RigClient(hub);
+  const id = client.subscribe('ticker:absent:BTC/USDT');
+  await settle();
+  expect(client.reply(id)).toBeUndefined();
+  market.list('absent', ['BTC/USDT']);
+  await settle();
+  expect(client.results(id)).toMatchObject([{ stream: 'ticker:absent:BTC/USDT', seq: 0 }]);
+});
+
 test('one bad name among good ones costs only itself, and each failure has its own code', async () => {
   const { hub, market } = start();
   market.begin(BOOK);
@@ -223,7 +234,7 @@ test('one bad name among good ones costs only itself, and each failure has its o
     `ticker:sandbox:${'X'.repeat(300)}`,
   ];
   const id = client.subscribe(...names);
-  await settle();
+  await pass(5_000);
   expect(client.results(id).map((result) => ('error' in result ? result.error.code : 'ok'))).toEqual([
     'ok',
     'unknown_stream',

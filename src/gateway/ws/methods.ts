@@ -50,11 +50,26 @@ export function createMethods(context: HubContext): Methods {
 function subscribe(context: HubContext, connection: Connection, params: SubscribeRequest): MethodOutcome | Deferred {
   const problem = requestProblem(context.limits, params.streams.length);
   if (problem !== null) return { ok: false, error: problem };
-  if (context.isDraining()) return { ok: false, error: wireError('draining') };
   const startedMs = context.clock.monotonic();
   const entries = params.streams.map((each) =>
     typeof each === 'string' ? { stream: each, since: undefined } : { stream: each.stream, since: each.since },
   );
+  // A client that comes while a venue is still loading its markets is not sent away: they take a second or two.
+  const loading = entries.flatMap(({ stream }) => {
+    const parsed = parseStreamName(stream);
+    return (parsed.ok && context.gate.undecided(parsed.spec)) || [];
+  });
+  const proceed = (): MethodOutcome | Deferred => subscribeKnown(context, connection, entries, startedMs);
+  return loading.length === 0 ? proceed() : { until: settled(loading, context.coldStreamMs), finish: proceed };
+}
+
+function subscribeKnown(
+  context: HubContext,
+  connection: Connection,
+  entries: readonly Entry[],
+  startedMs: number,
+): MethodOutcome | Deferred {
+  if (context.isDraining()) return { ok: false, error: wireError('draining') };
   const plans = hold(context, planAll(context, connection, entries));
   const cold = plans.flatMap((plan) => ('topic' in plan && !plan.topic.isReady ? [plan.topic] : []));
   const finish = (): MethodOutcome => {
@@ -65,7 +80,15 @@ function subscribe(context: HubContext, connection: Connection, params: Subscrib
       context.metrics.subscribed(context.clock.monotonic() - startedMs);
     }
   };
-  return cold.length === 0 ? finish() : { until: waitForHeads(cold, context.coldStreamMs), finish };
+  return cold.length === 0
+    ? finish()
+    : {
+        until: settled(
+          cold.map((topic) => topic.ready),
+          context.coldStreamMs,
+        ),
+        finish,
+      };
 }
 
 function requestProblem(limits: ConnectionLimits, streams: number): WireError | null {
@@ -86,7 +109,7 @@ function planAll(context: HubContext, connection: Connection, entries: readonly 
     }
     const parsed = parseStreamName(stream);
     if (!parsed.ok) return { ...entry, error: wireError(parsed.code, parsed.message) };
-    const closed = context.gate(parsed.spec);
+    const closed = context.gate.judge(parsed.spec);
     if (closed !== null) return { ...entry, error: closed };
     if (!held.has(stream) && held.size >= context.limits.streamsPerConnection) {
       return { ...entry, error: wireError('too_many_streams') };
@@ -101,12 +124,13 @@ function hold(context: HubContext, plans: readonly Plan[]): HeldPlan[] {
   return plans.map((plan) => ('error' in plan ? plan : { ...plan, topic: context.topics.hold(plan.spec) }));
 }
 
-async function waitForHeads(cold: readonly Topic[], limitMs: number): Promise<void> {
+/** When all of `promises` are there, or after `limitMs` without them. */
+async function settled(promises: readonly Promise<void>[], limitMs: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, limitMs);
   });
-  await Promise.race([Promise.all(cold.map((topic) => topic.ready)), late]);
+  await Promise.race([Promise.all(promises), late]);
   clearTimeout(timer);
 }
 

@@ -129,6 +129,10 @@ export class ScriptedMarket implements StreamSource {
     this.#publish(line, 'update', data);
   }
 
+  list(venue: string, symbols: readonly string[]): void {
+    this.update(`markets:${venue}`, { markets: symbols.map(marketOf) });
+  }
+
   /** A message that the bus loses: the next one shows the cache that something is missing. */
   skip(name: string): void {
     this.line(name).seq += 1;

@@ -72,11 +72,16 @@ export class UpgradeRouter {
   #refusalOf(request: IncomingMessage): ErrorCode | null {
     const { hub, clientAddress, connectionsLimit = CONNECTIONS_LIMIT } = this.#options;
     if (hub.isDraining) return 'draining';
-    const { origin } = request.headers;
-    if (origin !== undefined && !this.#origins.has('*') && !this.#origins.has(origin)) return 'forbidden';
+    if (!this.#mayConnect(request)) return 'forbidden';
     const held = this.#perAddress.get(clientAddress(request)) ?? 0;
     if (held >= hub.limits.connectionsPerIp) return 'connection_limit';
     return this.#sockets.size >= connectionsLimit ? 'overloaded' : null;
+  }
+
+  /** Pages of this very server may connect under whatever name they were reached; all others only by the list. */
+  #mayConnect({ headers: { origin, host } }: IncomingMessage): boolean {
+    if (origin === undefined || this.#origins.has('*') || this.#origins.has(origin)) return true;
+    return host !== undefined && (origin === `http://${host}` || origin === `https://${host}`);
   }
 
   /** Counted from the handshake to the end of the socket, whatever becomes of it in between. */

@@ -20,7 +20,10 @@ export class BookTrack implements Track {
   readonly #refuse: Refuse;
   readonly #tiers = new Map<string, BookTier>();
   #texts: LevelTexts;
+  /** Null while in doubt: nothing is published from a book that may be wrong. */
   #latest: FeedBook | null = null;
+  /** The newest book that was believed, for tiers that open during a doubt: they show it with the doubt. */
+  #lastKnown: FeedBook | null = null;
   #state: StreamState | null = null;
   /** Our own doubt: a malformed book was refused, so the last one is out of date. Ends with the next sound book. */
   #refusal: StreamState | null = null;
@@ -40,8 +43,8 @@ export class BookTrack implements Track {
     const view = { latest: () => this.#latest, texts: () => this.#texts };
     const tier = new BookTier(spec.name, { depth: spec.depth, rateMs: BOOK_RATES_MS[spec.rate] }, this.#setup, view);
     this.#tiers.set(spec.name, tier);
+    if (this.#lastKnown !== null) tier.adopt(this.#lastKnown);
     if (this.#state !== null) tier.line.adoptDoubt(this.#state);
-    else if (this.#latest !== null) tier.adopt(this.#latest);
     return tier.line;
   }
 
@@ -58,7 +61,7 @@ export class BookTrack implements Track {
       return;
     }
     this.#state = this.#refusal = null;
-    this.#latest = book;
+    this.#latest = this.#lastKnown = book;
     for (const tier of this.#tiers.values()) tier.bookChanged();
   }
 

@@ -14,6 +14,8 @@ export interface MarketDirectory {
   /** Undefined: not configured, or not loaded yet; `find` tells which. */
   markets(venue: string): readonly Market[] | undefined;
   find(venue: string, symbol: string): MarketAnswer;
+  /** Resolves once `find` can tell about this venue's symbols: at once for a venue that is not configured. Never rejects. */
+  loaded(venue: string): Promise<void>;
   stop(): void;
 }
 
@@ -21,6 +23,7 @@ type VenueEntry = {
   venue: Venue | undefined;
   markets: ReadonlyMap<string, Market> | undefined;
   list: readonly Market[];
+  readonly loaded: Promise<void>;
 };
 
 /** `venues` are the configured ones. Markets stay known through a loss of the bus: they change in days, not in seconds. */
@@ -28,7 +31,8 @@ export function createMarketDirectory(setup: { bus: MarketBus; venues: readonly 
   const entries = new Map<string, VenueEntry>();
   const subscriptions: BusSubscription[] = [];
   for (const name of setup.venues) {
-    const entry: VenueEntry = { venue: undefined, markets: undefined, list: [] };
+    const { promise: loaded, resolve: markLoaded } = Promise.withResolvers<void>();
+    const entry: VenueEntry = { venue: undefined, markets: undefined, list: [], loaded };
     entries.set(name, entry);
     const takeVenue = (data: unknown): void => {
       entry.venue = data as Venue;
@@ -36,6 +40,7 @@ export function createMarketDirectory(setup: { bus: MarketBus; venues: readonly 
     const takeMarkets = (data: unknown): void => {
       entry.list = (data as { markets: readonly Market[] }).markets;
       entry.markets = new Map(entry.list.map((market) => [market.symbol, market]));
+      markLoaded();
     };
     subscriptions.push(setup.bus.open(`venue:${name}`, latest(takeVenue)));
     subscriptions.push(setup.bus.open(`markets:${name}`, latest(takeMarkets)));
@@ -50,6 +55,7 @@ export function createMarketDirectory(setup: { bus: MarketBus; venues: readonly 
       const market = entry.markets.get(symbol);
       return market === undefined ? { found: 'unknown_symbol' } : { found: 'market', market };
     },
+    loaded: (venue) => entries.get(venue)?.loaded ?? Promise.resolve(),
     stop() {
       for (const subscription of subscriptions) subscription.close();
     },

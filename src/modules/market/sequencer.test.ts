@@ -152,6 +152,21 @@ describe('epochs and doubt', () => {
 });
 
 describe('books', () => {
+  it('shows a tier that opens during a doubt what was last known, with the doubt, and starts it anew afterwards', () => {
+    rig.record(BOOK);
+    rig.sequencer.ingest.book(book([[100, 1]], [[101, 1]], 3));
+    rig.sequencer.ingest.upstreamState(upstream('book'), state('stale', 'silent'));
+    const second = rig.record('book:alpha:BTC/USDT:25:1s');
+    expect(rig.sequencer.source.open('book:alpha:BTC/USDT:25:1s')).toMatchObject({
+      state: { status: 'stale' },
+      snapshot: { exchangeSeq: 3, data: { bids: [['100.00', '1.00000']] } },
+    });
+    rig.sequencer.ingest.upstreamState(upstream('book'), state('live'));
+    rig.sequencer.ingest.book(book([[95, 1]], [[96, 1]], 4));
+    expect(kinds(second.messages)).toEqual(['1 snapshot', '2 state live']);
+    expect(second.messages[0]).toMatchObject({ exchangeSeq: 4, data: { bids: [['95.00', '1.00000']] } });
+  });
+
   it('gives a second tier its head at once from the book that is there', () => {
     rig.record(BOOK);
     rig.sequencer.ingest.book(

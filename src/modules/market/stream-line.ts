@@ -98,6 +98,7 @@ export class StreamLine {
 
   /** For a line that joins a source in doubt. */
   adoptDoubt(state: StreamState): void {
+    this.#flowing = false;
     this.#state = bounded(state);
   }
 
