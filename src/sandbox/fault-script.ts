@@ -1,7 +1,7 @@
 import { SANDBOX_VENUES } from './tape.ts';
 
 /**
- * The fault script: rules separated by `;` or line ends. One rule:
+ * The fault script (`SANDBOX_FAULTS`, `faults.set`): rules separated by `;` or line ends. One rule:
  *
  *   <fault> <venue>[/<channel>[/<symbol>]] [<probability>%] [at=<time>] [for=<time>] [every=<time>] [<option>=<value> ...]
  *

@@ -116,9 +116,8 @@ export class Faults {
     for (const rule of this.#rules) {
       if (rule.fault !== 'disconnect' || !isScheduled(rule) || !matches(rule, venue)) continue;
       const window = this.#window(rule);
-      const key = `${window}/${venue}`;
-      if (window < 0 || rule.spells.has(key)) continue;
-      rule.spells.set(key, 1);
+      if (window < 0 || rule.spells.get(venue) === window) continue;
+      rule.spells.set(venue, window);
       return Number(rule.options['code'] ?? 1006);
     }
     return undefined;

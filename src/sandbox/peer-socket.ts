@@ -21,7 +21,8 @@ export class PeerSocket implements Peer {
   readonly #onSlow: () => void;
   /** Frames kept back by `reorder`, per stream; each leaves after the next frame of its stream. */
   readonly #held = new Map<string, string>();
-  alive = true;
+  /** Pings since anything was last heard from the client. */
+  unanswered = 0;
 
   constructor(options: {
     id: number;
@@ -53,6 +54,7 @@ export class PeerSocket implements Peer {
   }
 
   ping(): void {
+    this.unanswered += 1;
     this.#socket.ping();
   }
 

@@ -31,6 +31,7 @@ export type SandboxOptions = Readonly<{
   seed?: number;
   /** Default: recordings wait for their first subscriber, simulations start at once. */
   startWhen?: StartWhen;
+  /** Times the windows of faults and the waits for slow clients; the venues' own clocks are their sources'. */
   clock?: Pick<Clock, 'monotonic'>;
 }>;
 
@@ -69,6 +70,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     http.once('error', reject);
     http.listen(options.port ?? 0, host, resolve);
   });
+  rooms.forEach((room) => room.open());
   const timers = [
     setInterval(() => rooms.forEach((room) => room.tick()), TICK_MS),
     setInterval(() => rooms.forEach((room) => room.ping()), PING_INTERVAL_MS),
@@ -162,10 +164,10 @@ function acceptSockets(http: Server, rooms: ReadonlyMap<string, VenueRoom>, faul
 
 function attach(room: VenueRoom, peer: PeerSocket, ws: WebSocket, log: Log): void {
   ws.on('pong', () => {
-    peer.alive = true;
+    peer.unanswered = 0;
   });
   ws.on('message', (data: Buffer) => {
-    peer.alive = true;
+    peer.unanswered = 0;
     room.driver.message(peer, data.toString());
   });
   ws.on('close', () => room.leave(peer));

@@ -20,7 +20,9 @@ const CHANNEL_OF: Readonly<Record<TapeEvent['kind'], FaultChannel>> = {
 /** How often a source that plays as fast as it can looks whether slow clients have caught up. */
 const BEHIND_POLL_MS = 5;
 /** A client that does not catch up within this while the source waits for it is cut off. */
-const STALLED_MS = 5000;
+const STALLED_MS = 8000;
+/** As at the exchanges, which wait about a minute. */
+const UNANSWERED_PINGS_LIMIT = 3;
 /** Old books kept per symbol for `stale-snapshot`, at most one per this many milliseconds. */
 const OLD_BOOK_INTERVAL_MS = 250;
 const OLD_BOOKS_LIMIT = 240;
@@ -37,6 +39,7 @@ export class VenueRoom {
   readonly #peers = new Set<PeerSocket>();
   readonly #timers = new Map<NodeJS.Timeout, Peer>();
   readonly #oldBooks = new Map<string, OldBook[]>();
+  readonly #startWhen: StartWhen;
   #playing = false;
   #stopped = false;
   slowClients = 0;
@@ -59,10 +62,15 @@ export class VenueRoom {
       snapshotMood: (symbol) => this.#mood(symbol),
       later: (peer, delayMs, run) => this.#later(peer, delayMs, run),
       subscribed: () => {
-        if (options.startWhen === 'first-subscriber') this.play();
+        if (this.#startWhen === 'first-subscriber') this.play();
       },
     });
-    if (options.startWhen === 'now') this.play();
+    this.#startWhen = options.startWhen;
+  }
+
+  /** To be called once the venue can be reached. */
+  open(): void {
+    if (this.#startWhen === 'now') this.play();
   }
 
   get venue(): SandboxVenue {
@@ -129,12 +137,11 @@ export class VenueRoom {
     this.driver.tick((peer, text) => (peer as PeerSocket).deliver(text, 'heartbeat', plan));
   }
 
-  /** Cuts clients that have not answered the last ping, and pings the others. */
+  /** Cuts clients that have not answered the last pings, and pings the others. */
   ping(): void {
     for (const peer of this.#peers) {
-      if (!peer.alive) peer.cut();
-      peer.alive = false;
-      peer.ping();
+      if (peer.unanswered >= UNANSWERED_PINGS_LIMIT) peer.cut();
+      else peer.ping();
     }
   }
 
