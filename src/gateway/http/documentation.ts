@@ -3,7 +3,7 @@ import fastifySwagger from '@fastify/swagger';
 import fastifySwaggerUi from '@fastify/swagger-ui';
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { createAsyncapiDocument } from './asyncapi.ts';
-import { PAGE_POLICY } from './content-security.ts';
+import { PAGE_POLICY, SWAGGER_POLICY } from './content-security.ts';
 import type { HttpApp } from './gateway-context.ts';
 import { documentedAs } from './query.ts';
 import { renderStreamsPage } from './streams-page.ts';
@@ -64,7 +64,7 @@ function withUsedComponents<T extends { components?: unknown; paths?: unknown }>
 export async function addDocumentation(app: HttpApp, version: string): Promise<void> {
   await app.register(fastifySwaggerUi, {
     routePrefix: '/docs',
-    staticCSP: PAGE_POLICY,
+    staticCSP: SWAGGER_POLICY,
     theme: { title: 'Tidewire REST' },
     logo: null as never,
     uiConfig: { url: '/openapi.json', validatorUrl: null, tryItOutEnabled: true },
