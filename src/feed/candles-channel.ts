@@ -33,7 +33,11 @@ export class CandlesChannel implements Channel {
     if (stored !== undefined && stored !== rows) return;
     // The cache remembers what it has changed until somebody asks, for ever if nobody does.
     if ('getLimit' in rows && typeof rows.getLimit === 'function') rows.getLimit(undefined, undefined);
-    const candles = candlesFrom(rows.slice(-RUNNING_LIMIT), context.ingestTs).filter(({ ts }) => ts >= this.#lastTs);
+    const last = Array.from(
+      { length: Math.min(RUNNING_LIMIT, rows.length) },
+      (_, back) => rows[rows.length - 1 - back],
+    );
+    const candles = candlesFrom(last, context.ingestTs).filter(({ ts }) => ts >= this.#lastTs);
     if (candles.length === 0) return;
     if (!context.band.accept(Number(candles.at(-1)!.close), context.monotonic())) {
       return context.doubt('absurd price', false);

@@ -18,7 +18,10 @@ export class TradeCursor {
     while (start > 0 && cache[start - 1] !== last) start -= 1;
     this.#cache = cache;
     this.#last = cache.at(-1);
-    return cache.slice(start);
+    // Not `slice`: on ccxt's subclass of Array it runs the cache's whole constructor, at a tenth of all our CPU for trades.
+    const found: unknown[] = [];
+    for (let index = start; index < cache.length; index++) found.push(cache[index]);
+    return found;
   }
 
   /** The cache may now be refilled with trades from before its last one (a snapshot after a reconnect): look at all of it once. */
