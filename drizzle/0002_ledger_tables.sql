@@ -57,7 +57,6 @@ CREATE TABLE ledger.accounts (
     REFERENCES ledger.account_kinds (kind, owned, overdraft, deferred),
   CONSTRAINT accounts_party UNIQUE NULLS NOT DISTINCT (owner_id, asset, kind, label),
   CONSTRAINT accounts_asset UNIQUE (id, asset),
-  CONSTRAINT accounts_label CHECK (length(label) <= 64),
   -- Bounded on both sides: NaN is greater than every number and would pass a lower bound.
   CONSTRAINT accounts_posted CHECK (posted > -1e36 AND posted < 1e36),
   CONSTRAINT accounts_held CHECK (held >= 0 AND held < 1e36),
@@ -81,12 +80,7 @@ CREATE TABLE ledger.journals (
   -- What the caller was told, and is told again when the key is repeated.
   answer jsonb NOT NULL,
   created_at timestamptz NOT NULL DEFAULT now(),
-  CONSTRAINT journals_key UNIQUE (scope, key),
-  CONSTRAINT journals_texts CHECK (
-    length(scope) BETWEEN 1 AND 100 AND length(key) BETWEEN 1 AND 200 AND length(actor) BETWEEN 1 AND 100
-    AND length(kind) BETWEEN 1 AND 40 AND length(reference_type) <= 40 AND length(reference_id) <= 200
-    AND length(request_id) <= 200),
-  CONSTRAINT journals_hash CHECK (octet_length(request_hash) = 32)
+  CONSTRAINT journals_key UNIQUE (scope, key)
 );
 CREATE UNIQUE INDEX journals_reversed_once ON ledger.journals (reverses) WHERE reverses IS NOT NULL;
 
@@ -104,7 +98,6 @@ CREATE TABLE ledger.holds (
   expires_at timestamptz,
   created_at timestamptz NOT NULL DEFAULT now(),
   CONSTRAINT holds_reason UNIQUE (account_id, purpose, reference_id),
-  CONSTRAINT holds_texts CHECK (length(purpose) BETWEEN 1 AND 40 AND length(reference_id) BETWEEN 1 AND 200),
   CONSTRAINT holds_amount CHECK (amount > 0 AND amount < 1e36),
   CONSTRAINT holds_resolved CHECK (captured >= 0 AND released >= 0 AND captured + released <= amount)
 ) WITH (fillfactor = 70);
@@ -124,15 +117,14 @@ CREATE TABLE ledger.transfers (
   FOREIGN KEY (debit_id, asset) REFERENCES ledger.accounts (id, asset),
   FOREIGN KEY (credit_id, asset) REFERENCES ledger.accounts (id, asset),
   CONSTRAINT transfers_amount CHECK (amount > 0 AND amount < 1e36),
-  CONSTRAINT transfers_two_accounts CHECK (debit_id <> credit_id),
-  CONSTRAINT transfers_code CHECK (length(code) BETWEEN 1 AND 40)
+  CONSTRAINT transfers_two_accounts CHECK (debit_id <> credit_id)
 );
 
 -- What happened to a hold, one row per change, written by a trigger on the hold itself.
 CREATE TABLE ledger.hold_events (
   hold_id bigint NOT NULL,
   seq bigint NOT NULL,
-  kind text NOT NULL CHECK (kind IN ('placed', 'changed')),
+  kind text NOT NULL,
   placed numeric(38, 0) NOT NULL,
   captured numeric(38, 0) NOT NULL,
   released numeric(38, 0) NOT NULL,
@@ -167,12 +159,12 @@ CREATE TABLE ledger.deferred_legs (
 -- is locked until commit, so that a reader who sees number n has seen, or can see, all before it.
 CREATE TABLE ledger.event_heads (
   user_id uuid PRIMARY KEY,
-  seq bigint NOT NULL CHECK (seq > 0)
+  seq bigint NOT NULL
 ) WITH (fillfactor = 70);
 CREATE TABLE ledger.user_events (
   user_id uuid NOT NULL,
-  seq bigint NOT NULL CHECK (seq > 0),
-  type text NOT NULL CHECK (length(type) BETWEEN 1 AND 60),
+  seq bigint NOT NULL,
+  type text NOT NULL,
   payload jsonb NOT NULL,
   journal_id bigint,
   created_at timestamptz NOT NULL DEFAULT now(),

@@ -123,6 +123,30 @@ describe('the superuser', () => {
     }
   });
 
+  it('is refused within the very transaction of a command, before and after it', async () => {
+    const { at } = busy;
+    const command = {
+      scope: 's',
+      key: randomUUID(),
+      kind: 'credit',
+      actor: 'x',
+      legs: [
+        {
+          asset: USDT,
+          amount: '5',
+          code: 'x',
+          fromKind: 'equity',
+          fromLabel: '',
+          toOwner: randomUUID(),
+          toKind: 'user',
+          toLabel: '',
+        },
+      ],
+    };
+    const script = `begin; select ledger.post('${JSON.stringify(command)}'); update ledger.accounts set posted = posted + 1, version = version + 1 where not deferred; commit`;
+    expect(await errorOf(at.runScript(script))).toMatchObject({ code: 'TW001' });
+  });
+
   it('cannot change history even with the mark', async () => {
     const { at } = busy;
     for (const table of ['assets', 'journals', 'transfers', 'hold_events', 'entries', 'user_events']) {

@@ -44,10 +44,15 @@ export function encodeCommand(command: LedgerCommand): string {
     referenceType: command.reference?.type,
     referenceId: command.reference?.id,
     reverses: command.reverses,
-    legs: (command.legs ?? []).map(encodeLeg),
-    holds: (command.holds ?? []).map(encodeHold),
-    releases: (command.releases ?? []).map(encodeRelease),
+    legs: encodeAll(command.legs, encodeLeg),
+    holds: encodeAll(command.holds, encodeHold),
+    releases: encodeAll(command.releases, encodeRelease),
   });
+}
+
+/** Nothing and an empty list mean the same and are written the same. */
+function encodeAll<T, E>(items: readonly T[] | undefined, encode: (item: T) => E): E[] | undefined {
+  return items && items.length > 0 ? items.map(encode) : undefined;
 }
 
 function encodeLeg(leg: Leg) {
