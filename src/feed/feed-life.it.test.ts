@@ -63,12 +63,15 @@ describe('feed life', () => {
   it('takes and gives back the same upstream without ever losing it', async () => {
     const made = await stage('kucoin', { limits: { lingerMs: 300 } });
     const { feed } = made.rig;
+    fallSilent();
+    await until(() => quiet(made.rig), 'nothing happens in the market');
     feed.unwant(made.book);
     const told = made.rig.told.length;
     feed.want(made.book);
     // Taken up again while it lingers: the present state is told once more, for whoever has forgotten it.
     expect(made.rig.told[told]).toMatchObject({ type: 'state', state: { status: 'live' } });
     await until(() => made.rig.told.slice(told).some(({ type }) => type === 'book'), 'the present book is told');
+    keepTalking([made.tape]);
     for (let round = 0; round < 3; round++) {
       feed.unwant(made.book);
       const before = made.rig.told.length;
@@ -119,7 +122,8 @@ describe('feed life', () => {
     const nudge = { baseMs: 50, factor: 1, maxMs: 50, jitter: 0 };
     const made = await stage('binance', { limits: { nudge, resyncDeadlineMs: 200 } });
     made.rig.sandbox.faults.set('fail-snapshot binance; gap binance/book for=100ms');
-    const recycled = async () => /feed_recycled_total\{venue="binance"\} 1/.test(await made.rig.metrics());
+    const recycled = async () =>
+      /feed_doubts_total\{[^}]*doubt="exchange client recycled"\} [1-9]/.test(await made.rig.metrics());
     for (let tries = 0; !(await recycled()); tries++) {
       expect(tries).toBeLessThan(1_000);
       await new Promise((resolve) => setTimeout(resolve, 20));

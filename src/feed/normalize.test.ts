@@ -4,8 +4,30 @@ import { candleFrom, candlesFrom, decimalText, exchangeTime, tickerFrom, tradeFr
 const NOW = 1_760_000_000_000;
 /** What an exchange's fault can put where a number belongs. */
 const NO_DECIMALS: unknown[] = [
-  ...['NaN', 'Infinity', '-Infinity', '-1', '+1', '.5', '5.', '1,000', '0x1f', '１２', ' 1', '1\n', '', '1e400'],
-  ...[Number.NaN, Infinity, -1, null, undefined, true, {}, [], ['5'], '9'.repeat(65)],
+  'NaN',
+  'Infinity',
+  '-Infinity',
+  '-1',
+  '+1',
+  '.5',
+  '5.',
+  '1,000',
+  '0x1f',
+  '１２',
+  ' 1',
+  '1\n',
+  '',
+  '1e400',
+  Number.NaN,
+  Infinity,
+  -1,
+  null,
+  undefined,
+  true,
+  {},
+  [],
+  ['5'],
+  '9'.repeat(65),
 ];
 
 describe('normalize', () => {

@@ -32,8 +32,8 @@ export const DOUBTS = [
 export type Doubt = (typeof DOUBTS)[number];
 
 export type ToThread =
-  /** `again`: the upstream is subscribed already; its present state is wanted once more. */
-  | Readonly<{ type: 'want'; upstream: Upstream; again: boolean }>
+  /** For one that is subscribed already: its present state is wanted once more. */
+  | Readonly<{ type: 'want'; upstream: Upstream }>
   | Readonly<{ type: 'unwant'; key: string }>
   /** Nothing verified has come for too long. `activity` is the count last heard of: if more has come since, nothing is wrong. */
   | Readonly<{ type: 'nudge'; key: string; doubt: 'silence' | 'not verified in time'; activity: number }>

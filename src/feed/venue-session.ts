@@ -79,10 +79,10 @@ export class VenueSession implements TapSink<Subscription> {
     return this.#tap?.exchange;
   }
 
-  want(upstream: Upstream, again: boolean): void {
+  want(upstream: Upstream): void {
     const known = this.#upstreams.get(upstreamKey(upstream));
     if (known !== undefined) {
-      if (again && known.live) known.outbox.fresh(known.key);
+      if (known.live) known.outbox.fresh(known.key);
       return known.channel.repeat();
     }
     const { exchange } = this.#required();

@@ -96,7 +96,7 @@ export class VenueSupervisor {
     this.#watches.set(key, watch);
     if (known === undefined && this.#circuit.state === 'open') watch.enter('down', this.#lastError, this.#now());
     this.#setup.ingest.upstreamState(upstream, watch.state);
-    this.#thread?.send({ type: 'want', upstream, again: known !== undefined });
+    this.#thread?.send({ type: 'want', upstream });
   }
 
   unwant(upstream: Upstream): void {
@@ -124,7 +124,7 @@ export class VenueSupervisor {
     for (const watch of this.#watches.values()) {
       watch.restarted(this.#startedMs);
       if (watch.state.status === 'down') this.#enter(watch, 'resyncing', 'starting');
-      thread.send({ type: 'want', upstream: watch.upstream, again: false });
+      thread.send({ type: 'want', upstream: watch.upstream });
     }
   }
 

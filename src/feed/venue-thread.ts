@@ -93,7 +93,7 @@ export class VenueThread {
     this.#setup.post({ type: 'attempt', what: 'markets', error: null });
     this.#tellMarkets();
     this.#ready = true;
-    for (const upstream of this.#earlyWants.values()) this.#session.want(upstream, false);
+    for (const upstream of this.#earlyWants.values()) this.#session.want(upstream);
     this.#earlyWants.clear();
     this.#timers.push(setInterval(() => void this.#refreshMarkets(), limits.marketsMs));
   }
@@ -101,7 +101,7 @@ export class VenueThread {
   handle(message: ToThread): void {
     switch (message.type) {
       case 'want':
-        if (this.#ready) return this.#session.want(message.upstream, message.again);
+        if (this.#ready) return this.#session.want(message.upstream);
         if (this.#earlyWants.size >= EARLY_WANTS_LIMIT) return;
         this.#earlyWants.set(upstreamKey(message.upstream), message.upstream);
         return;
