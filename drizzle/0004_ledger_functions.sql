@@ -446,7 +446,7 @@ BEGIN
       INSERT INTO user_events (user_id, seq, type, payload, journal_id)
       VALUES (v_user, v_seq, 'balance', v_payloads[v_index], v_journal);
       v_told := v_told || jsonb_build_object('userId', v_user, 'seq', v_seq, 'type', 'balance',
-        'payload', v_payloads[v_index]);
+        'payload', v_payloads[v_index], 'atMs', floor(extract(epoch FROM now()) * 1000));
     END LOOP;
   END LOOP;
   v_answer := jsonb_build_object('journalId', v_journal::text, 'balances', v_balances, 'holds', v_new_holds);

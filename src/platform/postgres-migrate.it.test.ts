@@ -92,6 +92,16 @@ describe('migrations', () => {
     expect(await shapeOf(url)).toBe(await shapeOf(other));
   });
 
+  it('are applied once each by callers that begin in the same instant', async () => {
+    for (let round = 0; round < 3; round++) {
+      const fresh = await server.createEmptyDatabase();
+      const reports = await Promise.all(
+        Array.from({ length: PROCESSES }, () => migrate({ url: fresh, log: silentLog })),
+      );
+      expect(reports.flatMap((report) => report.applied).toSorted()).toEqual(names);
+    }
+  });
+
   it('come out whole when processes that apply them are killed at any moment', async () => {
     for (let kill = 0; kill < KILLS; kill++) {
       const child = spawnMigration(url);

@@ -23,6 +23,7 @@ export type DatabaseOptions = Readonly<{
   /** Taken on by every connection; the login itself, or one that the login is a member of. */
   role: DatabaseRole;
   log: Log;
+  /** One database per registry: the gauges have one owner. */
   metrics: Metrics;
   clock: Clock;
   random: Random;
@@ -70,10 +71,10 @@ const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000;
 const TRANSACTION_TIMEOUT_MS = 30_000;
 /** What the server gets beyond its own timeouts before the connection is given up. */
 const ANSWER_GRACE_MS = 3_000;
-const ATTEMPTS_LIMIT = 8;
+const ATTEMPTS_LIMIT = 10;
 /** No new attempt after this; a caller waits at most this plus one attempt. */
 const RETRY_WINDOW_MS = 15_000;
-const RETRY_BACKOFF = { baseMs: 10, maxMs: 1_000, factor: 3, jitter: 0.5 };
+const RETRY_BACKOFF = { baseMs: 10, maxMs: 1_000, factor: 2, jitter: 0.5 };
 const SLOW_QUERY_MS = 250;
 const SLOW_LOG_LIMITS = { capacity: 20, refillPerSecond: 1 };
 const DURATION_BUCKETS_MS = [0.5, 1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];

@@ -21,4 +21,6 @@ export type UserEvent = Readonly<{
   seq: number;
   type: string;
   payload: Readonly<Record<string, unknown>>;
+  /** When its transaction began, by the database's clock; not in the order of `seq`. Unix milliseconds. */
+  atMs: number;
 }>;

@@ -135,12 +135,15 @@ export function readEventsSince(
   return database.read('ledger.events_since', async (queries) => {
     // The head first: events that come between the two statements are then in the page, never beyond it unseen.
     const [head] = await queries.select().from(eventHeads).where(eq(eventHeads.userId, page.userId));
-    const events = await queries
-      .select({ userId: userEvents.userId, seq: userEvents.seq, type: userEvents.type, payload: userEvents.payload })
+    const rows = await queries
+      .select()
       .from(userEvents)
       .where(and(eq(userEvents.userId, page.userId), gt(userEvents.seq, page.since)))
       .orderBy(asc(userEvents.seq))
       .limit(page.limit);
+    const events = rows.map(({ userId, seq, type, payload, createdAt }) => {
+      return { userId, seq, type, payload, atMs: createdAt.getTime() };
+    });
     return { events, headSeq: Math.max(head?.seq ?? 0, events.at(-1)?.seq ?? 0) };
   });
 }

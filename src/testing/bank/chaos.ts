@@ -150,13 +150,20 @@ async function killBackend({ at, server }: Bank): Promise<void> {
     const found = await at.admin`select pid from pg_stat_activity where usename = 'app_rw'
       order by state = 'active' desc, random() limit 1`.catch(() => []);
     const pid = Number(found[0]?.pid ?? 0);
-    if (pid > 0) {
-      process.kill(pid, 'SIGKILL');
-      return;
-    }
+    if (pid > 0 && killed(pid)) return;
     if (performance.now() > deadlineMs)
       throw new Error(`no client comes back to the server on ${server.server().port}`);
     await wait(PROGRESS_POLL_MS);
+  }
+}
+
+function killed(pid: number): boolean {
+  try {
+    return process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    // It ended between the two looks; another one will do.
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+    throw error;
   }
 }
 

@@ -15,7 +15,9 @@ export const BANK_USERS = Array.from({ length: USERS }, (_, index) => userAt(ind
 export const FUNDS_WHOLE_UNITS = 1_000n;
 /** How far back a release or a trade looks for a hold of the same client. */
 const HOLDS_BACK = 60;
-const HOLD_LIFE_MS = 300;
+/** Most holds end by themselves, so that a long run does not end with all money held. */
+const HOLD_LIFE_MS = 1_000;
+const EXPIRING = 0.7;
 
 type Money = Readonly<{ asset: string; amount: bigint }>;
 type HoldOperation = Money & Readonly<{ kind: 'hold'; owner: string; reason: HoldReason; expires: boolean }>;
@@ -53,7 +55,7 @@ export function operationAt(stream: Stream, number: number): Operation {
   const money = { asset, amount: amountOf(asset, random) };
   if (number % 97 === 96) return { kind: 'housekeeping' };
   if (chance < 0.35) {
-    return { kind: 'hold', owner, ...money, reason: reasonAt(stream, number), expires: random() < 0.1 };
+    return { kind: 'hold', owner, ...money, reason: reasonAt(stream, number), expires: random() < EXPIRING };
   }
   const held = chance < 0.7 ? findHold(stream, number, random) : null;
   if (held && chance < 0.53) {
