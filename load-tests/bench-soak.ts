@@ -20,10 +20,10 @@ const STREAMS = MARKETS.flatMap((market) => [
 ]);
 const SLOPE_BUDGET_MIB_PER_MINUTE = 2;
 
-type Sample = Readonly<{ minute: number; rssMiB: number; heapMiB: number }>;
+type Sample = Readonly<{ minute: number; rssMiB: number; heapMiB: number; threadsMiB: number }>;
 
 /** Least squares, per minute. */
-function slopeOf(samples: readonly Sample[], field: 'rssMiB' | 'heapMiB'): number {
+function slopeOf(samples: readonly Sample[], field: Exclude<keyof Sample, 'minute'>): number {
   const mean = (of: (sample: Sample) => number): number =>
     samples.reduce((sum, sample) => sum + of(sample), 0) / samples.length;
   const [x, y] = [mean((sample) => sample.minute), mean((sample) => sample[field])];
@@ -46,16 +46,18 @@ async function run(): Promise<number> {
       const now = await server.metrics();
       const rssMiB = sumOf(now, 'process_resident_memory_bytes') / 2 ** 20;
       const heapMiB = sumOf(now, 'nodejs_heap_size_used_bytes') / 2 ** 20;
-      if (elapsedMs >= WARM_UP_MS) samples.push({ minute: elapsedMs / 60_000, rssMiB, heapMiB });
+      const threadsMiB = sumOf(now, 'feed_thread_heap_bytes') / 2 ** 20;
+      if (elapsedMs >= WARM_UP_MS) samples.push({ minute: elapsedMs / 60_000, rssMiB, heapMiB, threadsMiB });
     }
     const { frames, closed } = await subscribers.end();
     await subscribers.stop();
     const [first, last] = [samples[0]!, samples.at(-1)!];
-    const [rssSlope, heapSlope] = [slopeOf(samples, 'rssMiB'), slopeOf(samples, 'heapMiB')];
+    const rssSlope = slopeOf(samples, 'rssMiB');
+    const [heapSlope, threadsSlope] = [slopeOf(samples, 'heapMiB'), slopeOf(samples, 'threadsMiB')];
     console.log(
       `${frames} frames to ${SUBSCRIBERS} subscribers, ${closed} closed; after ${(WARM_UP_MS / 60_000).toFixed(1)} minutes of warm-up: ` +
         `RSS ${first.rssMiB.toFixed(0)} -> ${last.rssMiB.toFixed(0)} MiB, ${rssSlope.toFixed(2)} MiB a minute ` +
-        `(budget: below ${SLOPE_BUDGET_MIB_PER_MINUTE}); main heap ${heapSlope.toFixed(2)} MiB a minute`,
+        `(budget: below ${SLOPE_BUDGET_MIB_PER_MINUTE}); heaps: main ${heapSlope.toFixed(2)}, venue threads ${threadsSlope.toFixed(2)} MiB a minute`,
     );
     return closed === 0 && rssSlope < SLOPE_BUDGET_MIB_PER_MINUTE ? 0 : 1;
   } finally {
