@@ -163,11 +163,17 @@ describe('a backend that is terminated during a command', () => {
       create table public.once (key text primary key, times int not null);
       grant select, insert, update on public.once to app_rw;`);
     let killing = true;
+    let settled = 0;
     const killer = (async () => {
-      while (killing) {
+      for (let before = -1; killing;) {
+        // Something gets through between two kills, however slow the machine is.
+        if (settled === before) {
+          await new Promise((settle) => setTimeout(settle, 1));
+          continue;
+        }
+        before = settled;
         await at.admin`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()
           and usename = 'app_rw' order by random() limit 1`;
-        await new Promise((settle) => setTimeout(settle, 25));
       }
     })();
     const keys = Array.from({ length: TERMINATIONS * 5 }, (_, index) => `k${index}`);
@@ -181,6 +187,7 @@ describe('a backend that is terminated during a command', () => {
           throw error;
         });
         const end = await settles(work);
+        settled += 1;
         ends[end] = (ends[end] ?? 0) + 1;
       }
     };
@@ -191,7 +198,7 @@ describe('a backend that is terminated during a command', () => {
     expect(ends.other).toBeUndefined();
     const [row] = await at.admin`select count(*) as n from public.once`;
     expect(Number(row!.n)).toBeGreaterThanOrEqual(ends.resolved ?? 0);
-    expect(ends.resolved ?? 0).toBeGreaterThan(keys.length * 0.9);
+    expect(ends.resolved ?? 0).toBeGreaterThan(keys.length / 2);
   });
 });
 
