@@ -28,9 +28,9 @@ export class CandlesChannel implements Channel {
     const context = this.#context;
     const rows = cacheOf(result);
     if (rows === undefined) return;
-    const stored = context.exchange.ohlcvs[context.upstream.symbol]?.[this.#timeframe];
     // Kraken's handler resolves all timeframes of a symbol under one name.
-    if (stored !== undefined && stored !== rows) return;
+    const stored = Object.entries(context.exchange.ohlcvs[context.upstream.symbol] ?? {});
+    if (stored.some(([timeframe, cache]) => cache === rows && timeframe !== this.#timeframe)) return;
     // The cache remembers what it has changed until somebody asks, for ever if nobody does.
     if ('getLimit' in rows && typeof rows.getLimit === 'function') rows.getLimit(undefined, undefined);
     const last = Array.from(

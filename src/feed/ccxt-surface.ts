@@ -98,3 +98,11 @@ export type CcxtMarket = {
   readonly limits: { readonly amount?: { readonly min?: number }; readonly cost?: { readonly min?: number } };
   readonly info: Record<string, unknown>;
 };
+
+/** ccxt's own error classes all descend from its BaseError; a handler's TypeError does not. */
+export function isExchangeError(error: unknown): boolean {
+  for (let proto: unknown = error; proto !== null && proto !== undefined; proto = Object.getPrototypeOf(proto)) {
+    if ((proto as { constructor?: { name?: string } }).constructor?.name === 'BaseError') return true;
+  }
+  return false;
+}

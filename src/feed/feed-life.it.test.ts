@@ -118,6 +118,32 @@ describe('feed life', () => {
     expect(candlesOrigin('coinbase')).toBe('trades');
   });
 
+  for (const venue of ['binance', 'kraken', 'kucoin'] as const) {
+    it(`keeps the timeframes of ${venue}'s candles apart`, async () => {
+      const made = await stage(venue);
+      const upstreamOf = (timeframe: '1m' | '5m'): Upstream => ({
+        channel: 'candles',
+        venue,
+        symbol: made.symbol,
+        timeframe,
+      });
+      made.rig.want(upstreamOf('1m'), upstreamOf('5m'));
+      await until(() => made.rig.state(upstreamOf('5m'))?.status === 'live', 'they are live');
+      const openTs = Math.floor(Date.now() / 3_600_000) * 3_600_000;
+      const closes = (timeframe: '1m' | '5m') =>
+        made.rig
+          .of(upstreamOf(timeframe), 'candles')
+          .flatMap((one) => one.candles.candles.map(({ close }) => Number(close)));
+      await until(() => {
+        made.tape.setCandle(made.symbol, '1m', openTs, '101.0');
+        made.tape.setCandle(made.symbol, '5m', openTs, '105.0');
+        return closes('1m').length > 0 && closes('5m').length > 0;
+      }, 'both timeframes have come');
+      expect(new Set(closes('1m'))).toEqual(new Set([101]));
+      expect(new Set(closes('5m'))).toEqual(new Set([105]));
+    });
+  }
+
   it('replaces an exchange object whose synchronisation is stuck', async () => {
     const nudge = { baseMs: 50, factor: 1, maxMs: 50, jitter: 0 };
     const made = await stage('binance', { limits: { nudge, resyncDeadlineMs: 200 } });

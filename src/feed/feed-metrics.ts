@@ -48,7 +48,8 @@ export function createFeedMetrics(metrics: Metrics) {
       sockets.set({ venue }, now.sockets);
     },
     health(venue: string, health: VenueHealth, statuses: readonly StreamStatus[]): void {
-      if (health.lagMs !== null) lag.set({ venue }, health.lagMs);
+      if (health.lagMs === null) lag.remove({ venue });
+      else lag.set({ venue }, health.lagMs);
       circuit.set({ venue }, CIRCUIT_VALUES[health.circuit]);
       for (const status of STREAM_STATUSES) {
         upstreams.set({ venue, status }, statuses.filter((each) => each === status).length);

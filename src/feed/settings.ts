@@ -59,7 +59,7 @@ export const FEED_LIMITS: FeedLimits = {
   redial: { baseMs: 250, factor: 2, maxMs: 60_000, jitter: 0.5 },
   resubscribe: { baseMs: 100, factor: 2, maxMs: 2_000, jitter: 0.3 },
   resyncDeadlineMs: 15_000,
-  quietConfirmMs: 3_000,
+  quietConfirmMs: 2_000,
   pulseMs: 500,
   hangMs: 15_000,
   startMs: 120_000,

@@ -39,6 +39,9 @@ export class TickerChannel implements Channel {
   subscribing(): void {}
 
   forget(): void {
+    const { exchange, upstream } = this.#context;
+    delete exchange.tickers[upstream.symbol];
+    delete exchange.bidsasks[upstream.symbol];
     this.#latest = {};
     this.#latestTs = undefined;
   }

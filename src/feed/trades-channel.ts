@@ -34,7 +34,10 @@ export class TradesChannel implements Channel {
     this.#cursor.rewind();
   }
 
-  forget(): void {}
+  forget(): void {
+    delete this.#context.exchange.trades[this.#context.upstream.symbol];
+  }
+
   awaitNewer(): void {}
   repeat(): void {}
 

@@ -33,6 +33,13 @@ export type Subscription = {
   ended: boolean;
 };
 
+export function clearTimers(subscription: Subscription): void {
+  clearTimeout(subscription.timer);
+  clearTimeout(subscription.confirmTimer);
+  subscription.timer = undefined;
+  subscription.confirmTimer = undefined;
+}
+
 export type UpstreamHost = Readonly<{
   quirks: VenueQuirks;
   limits: FeedLimits;

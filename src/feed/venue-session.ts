@@ -4,6 +4,7 @@ import type { Upstream } from '../modules/market/upstream.ts';
 import { upstreamKey } from '../modules/market/upstream.ts';
 import type { Route, TappedExchange, TapSink } from './adapter-ccxt.ts';
 import type { CcxtClient, CcxtExchange } from './ccxt-surface.ts';
+import { isExchangeError } from './ccxt-surface.ts';
 import { Connections } from './connections.ts';
 import { legsOf } from './legs.ts';
 import type { Outbox } from './outbox.ts';
@@ -14,7 +15,7 @@ import type { SessionGauges } from './session-gauges.ts';
 import { messageOf, note } from './thread-notes.ts';
 import type { Doubt, FromThread } from './thread-protocol.ts';
 import type { Subscription, UpstreamHost } from './upstream-session.ts';
-import { UpstreamSession } from './upstream-session.ts';
+import { UpstreamSession, clearTimers } from './upstream-session.ts';
 import type { CheckContext, Finding, Frame, FrameCheck, VenueQuirks } from './venues/quirks.ts';
 
 /** A connection that has said nothing for this long is silent as a whole, not only one of its streams. */
@@ -46,6 +47,7 @@ export class VenueSession implements TapSink<Subscription> {
   readonly #connections: Connections;
   readonly #routes = new RouteTable();
   readonly #touched = new Set<UpstreamSession>();
+  readonly #refused = new Set<UpstreamSession>();
   #tap: TappedExchange<Subscription> | undefined;
   #check: FrameCheck = {};
   #frameTs: number | undefined;
@@ -89,7 +91,10 @@ export class VenueSession implements TapSink<Subscription> {
     const legs = legsOf(exchange, this.#setup.quirks, upstream);
     const session = new UpstreamSession(this.#host(), upstream, legs.legs, this.#bands.of(upstream.symbol));
     this.#upstreams.set(session.key, session);
-    if (legs.refusal !== undefined) return session.outbox.refused(session.key, legs.refusal);
+    if (legs.refusal !== undefined) {
+      this.#refused.add(session);
+      return session.outbox.refused(session.key, legs.refusal);
+    }
     for (const subscription of session.subscriptions) this.#subscribe(subscription);
     // An exchange without a candle stream still has their history.
     if (session.subscriptions.length === 0) session.channel.subscribing();
@@ -99,15 +104,17 @@ export class VenueSession implements TapSink<Subscription> {
     const session = this.#upstreams.get(key);
     if (session === undefined) return;
     this.#upstreams.delete(key);
+    this.#refused.delete(session);
     session.outbox.close(key);
     for (const subscription of session.subscriptions) this.#end(subscription);
     session.channel.forget();
-    const { exchange } = this.#required();
-    const { channel, symbol } = session.upstream;
-    if (channel === 'trades') delete exchange.trades[symbol];
-    if (channel === 'ticker') {
-      delete exchange.tickers[symbol];
-      delete exchange.bidsasks[symbol];
+  }
+
+  /** The exchange's listing has been loaded again: what it refused it may offer now. */
+  listingChanged(): void {
+    for (const { key, upstream } of this.#refused) {
+      this.unwant(key);
+      this.want(upstream);
     }
   }
 
@@ -166,7 +173,10 @@ export class VenueSession implements TapSink<Subscription> {
     const detail = messageOf(error);
     this.#setup.gauges.lost();
     this.#setup.post(note('info', 'feed_connection_lost', detail));
-    if (!wasOpen) this.#setup.post({ type: 'attempt', what: 'connection', error: detail });
+    // While another connection stands, the exchange can be reached.
+    if (!wasOpen && this.#connections.size === 0)
+      this.#setup.post({ type: 'attempt', what: 'connection', error: detail });
+    if (this.exchange !== undefined) this.#setup.quirks.forgetAddress?.(this.exchange);
     for (const subscription of affected) {
       if (subscription.ended) continue;
       subscription.generation += 1;
@@ -382,19 +392,4 @@ export class VenueSession implements TapSink<Subscription> {
       note: (detail) => this.#setup.post(note('info', 'feed_request_failed', detail)),
     };
   }
-}
-
-function clearTimers(subscription: Subscription): void {
-  clearTimeout(subscription.timer);
-  clearTimeout(subscription.confirmTimer);
-  subscription.timer = undefined;
-  subscription.confirmTimer = undefined;
-}
-
-/** ccxt's own error classes all descend from its BaseError; a handler's TypeError does not. */
-function isExchangeError(error: unknown): boolean {
-  for (let proto: unknown = error; proto !== null && proto !== undefined; proto = Object.getPrototypeOf(proto)) {
-    if ((proto as { constructor?: { name?: string } }).constructor?.name === 'BaseError') return true;
-  }
-  return false;
 }

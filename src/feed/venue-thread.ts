@@ -171,6 +171,7 @@ export class VenueThread {
       const { exchange } = this.#session;
       exchange?.setMarkets(tap.exchange.markets, tap.exchange.currencies);
       this.#tellMarkets();
+      this.#session.listingChanged();
     } catch (error) {
       this.#markets = before;
       this.#setup.post(note('warn', 'feed_markets_not_refreshed', messageOf(error)));

@@ -63,6 +63,12 @@ export class ScriptedTape implements TapeSource {
     this.#sink(trade);
   }
 
+  setCandle(symbol: string, timeframe: Timeframe, openTs: number, close: string): void {
+    const prices = { open: '100.0', high: '200.0', low: '50.0', close };
+    const candle = { openTs, ...prices, volume: '1.5', quoteVolume: '150', trades: 3 };
+    this.#sink({ symbol, ts: Date.now(), kind: 'candle', timeframe, closed: false, ...candle });
+  }
+
   setTicker(symbol: string, ticker: TapeTicker): void {
     this.#tickers.set(symbol, ticker);
     this.#sink({ symbol, ts: Date.now(), kind: 'ticker', ...ticker });

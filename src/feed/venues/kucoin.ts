@@ -29,6 +29,10 @@ export const kucoin: VenueQuirks = {
     const api = { public: http, private: http, futuresPublic: http, futuresPrivate: http, webExchange: http };
     return { options, urls: { api } };
   },
+  // The address carries a token of limited life, which ccxt would go on using after it has run out.
+  forgetAddress(exchange) {
+    exchange.options['urls'] = {};
+  },
   unsubscribe: (message, nextId) => ({ ...message, type: 'unsubscribe', id: String(nextId()) }),
   legs({ channel, symbol }) {
     if (channel !== 'ticker') return undefined;

@@ -53,6 +53,8 @@ export type VenueQuirks = Readonly<{
   ignoresZeroPrice?: boolean;
   /** Frames that are not JSON objects but belong to the protocol. */
   plainFrames?: readonly string[];
+  /** Forgets an address or token that ccxt keeps for the next connection although it has been good for one only. */
+  forgetAddress?(exchange: CcxtExchange): void;
   /** The message that takes back a subscription; without it a single stream cannot be subscribed anew. */
   unsubscribe?(message: Frame, nextId: () => number): Frame;
   /** Replaces the default subscriptions of an upstream. */
