@@ -8,7 +8,8 @@ type Retained = Readonly<{ prepared: PreparedMessage; bytes: number; addedMs: nu
 /** The last messages of one epoch, without a hole, for clients that return. Whichever limit is met first decides what is forgotten. */
 export class RetainedMessages {
   readonly #limits: Retention;
-  #entries: Retained[] = [];
+  /** Forgotten entries leave `undefined` behind until the array is compacted: they must not hold their messages until then. */
+  #entries: (Retained | undefined)[] = [];
   #start = 0;
   #bytes = 0;
 
@@ -43,6 +44,7 @@ export class RetainedMessages {
   expire(nowMs: number): void {
     while (this.length > 0 && this.#isOver(nowMs)) {
       this.#bytes -= this.#entries[this.#start]!.bytes;
+      this.#entries[this.#start] = undefined;
       this.#start += 1;
     }
     if (this.#start * 2 >= this.#entries.length) {
@@ -56,7 +58,7 @@ export class RetainedMessages {
     if (seq === newestSeq) return [];
     const oldest = this.#entries[this.#start]?.prepared.message.seq;
     if (oldest === undefined || seq < oldest - 1 || seq > newestSeq) return null;
-    return this.#entries.slice(this.#start + (seq + 1 - oldest)).map((entry) => entry.prepared);
+    return this.#entries.slice(this.#start + (seq + 1 - oldest)).map((entry) => entry!.prepared);
   }
 
   #isOver(nowMs: number): boolean {
