@@ -349,14 +349,20 @@ class Tap<Owner> implements TappedExchange<Owner> {
   }
 
   #handle(client: CcxtClient, message: unknown, handle: CcxtExchange['handleMessage']): void {
-    const { sink, quirks } = this.#setup;
     if (!isRecord(message)) {
-      if (typeof message === 'string' && quirks.plainFrames?.includes(message)) handle(client, message);
-      else if (Array.isArray(message) && quirks.resolvesOnlyAwaited) this.#guarded(client, {}, message, handle);
-      else sink.unreadable(client);
+      if (this.#belongsToProtocol(message)) this.#guarded(client, {}, message, handle);
+      else this.#setup.sink.unreadable(client);
       return;
     }
-    if (sink.frame(client, message)) this.#guarded(client, message, message, handle);
+    if (this.#setup.sink.frame(client, message)) this.#guarded(client, message, message, handle);
+  }
+
+  /** Whether a frame that is no JSON object is no garbage either: `pong` as bare text, arrays at exchanges that speak so. */
+  #belongsToProtocol(message: unknown): boolean {
+    const { plainFrames = [] } = this.#setup.quirks;
+    if (plainFrames !== 'any') return typeof message === 'string' && plainFrames.includes(message);
+    // Text that begins like JSON and is still text did not parse.
+    return Array.isArray(message) || (typeof message === 'string' && !/^\s*[[{]/.test(message));
   }
 
   /** ccxt would reject every waiting call of the connection when a handler throws. */

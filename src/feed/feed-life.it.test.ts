@@ -169,6 +169,8 @@ describe('feed life', () => {
         ccxtId: 'myokx',
         source: 'simulation',
         ccxt: {
+          // Its pongs are bare text, which must not pass for garbage.
+          streaming: { keepAlive: 50 },
           options: { fetchMarkets: { types: ['spot'] } },
           urls: { api: { rest: `${url}/okx`, ws: `${url.replace('http', 'ws')}/okx/ws/v5` } },
         },
@@ -184,6 +186,7 @@ describe('feed life', () => {
     const told = () => made.of(trades, 'trades').flatMap((one) => one.trades);
     await until(() => told().length >= 500, 'all trades have come');
     expect(new Set(told().map(({ id }) => id)).size).toBe(500);
+    expect(made.of(book, 'state').map(({ state }) => state.status)).toEqual(['resyncing', 'live']);
     made.sandbox.faults.set('disconnect okx');
     await until(() => made.state(book)?.reason === 'disconnected', 'the loss is noticed');
     made.sandbox.faults.clear();

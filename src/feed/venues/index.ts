@@ -9,6 +9,7 @@ import type { VenueQuirks } from './quirks.ts';
 const UNKNOWN_VENUE: VenueQuirks = {
   bookIds: false,
   continuity: { book: false, trades: false },
+  plainFrames: 'any',
   resolvesOnlyAwaited: true,
   rates: {
     rest: { capacity: 2, refillPerSecond: 1 },

@@ -51,8 +51,8 @@ export type VenueQuirks = Readonly<{
   bookIds: boolean;
   /** A level at price 0 is a message to be ignored, not a fault. */
   ignoresZeroPrice?: boolean;
-  /** Frames that are not JSON objects but belong to the protocol. */
-  plainFrames?: readonly string[];
+  /** Frames that are not JSON objects but belong to the protocol; `any`: nobody has looked, so all but broken JSON. */
+  plainFrames?: readonly string[] | 'any';
   /** Forgets an address or token that ccxt keeps for the next connection although it has been good for one only. */
   forgetAddress?(exchange: CcxtExchange): void;
   /** The message that takes back a subscription; without it a single stream cannot be subscribed anew. */
