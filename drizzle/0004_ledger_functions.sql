@@ -496,26 +496,6 @@ LANGUAGE sql AS $$
   ON CONFLICT (journal_id, account_id) DO UPDATE SET change = queued.change + excluded.change
 $$;
 
--- Gives back what holds past their time still hold. Answers how many were released; ask again while it is the limit.
-CREATE FUNCTION ledger.expire_holds(p_limit integer) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
-DECLARE
-  v_hold record;
-  v_count integer := 0;
-BEGIN
-  FOR v_hold IN
-    SELECT h.id, h.purpose, h.reference_id, a.owner_id, a.asset FROM holds h JOIN accounts a ON a.id = h.account_id
-    WHERE h.expires_at <= clock_timestamp() AND h.captured + h.released < h.amount
-    ORDER BY h.account_id, h.id LIMIT p_limit
-  LOOP
-    v_count := v_count + (post(jsonb_build_object('scope', 'ledger', 'key', 'expire:' || v_hold.id, 'kind', 'expiry',
-      'actor', 'ledger', 'referenceType', v_hold.purpose, 'referenceId', v_hold.reference_id, 'releases', jsonb_build_array(jsonb_build_object('owner', v_hold.owner_id,
-        'asset', v_hold.asset, 'purpose', v_hold.purpose, 'reference', v_hold.reference_id))
-      )) ->> 'status' = 'posted')::integer;
-  END LOOP;
-  RETURN v_count;
-END $$;
-
 -- Moves queued legs of deferred accounts into their balance. Answers how many legs; ask again while it is the limit.
 CREATE FUNCTION ledger.roll_up(p_limit integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
@@ -549,4 +529,4 @@ CREATE VIEW ledger.balances AS
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger FROM PUBLIC;
 GRANT SELECT ON ledger.balances TO app_rw, app_ro;
 GRANT EXECUTE ON FUNCTION ledger.post(jsonb), ledger.open_accounts(uuid, text[]), ledger.define_asset(text, integer),
-  ledger.expire_holds(integer), ledger.roll_up(integer) TO app_rw;
+  ledger.roll_up(integer) TO app_rw;

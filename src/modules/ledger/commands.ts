@@ -4,13 +4,13 @@ import { assert } from '../../kernel/assert.ts';
 import type { Database } from '../../platform/postgres.ts';
 import { SCALE_LIMIT } from './amounts.ts';
 import type { UserEvent } from './events.ts';
+import { readExpiredHolds } from './queries.ts';
 import { ASSET_CODE, decideCommand, decideTrade, isUserId } from './rules.ts';
 import type { CommandOrigin, HoldRequest, LedgerCommand, LedgerRefusal, Party, Release, Trade } from './rules.ts';
 import {
   answerOf,
   countOf,
   defineAssetStatement,
-  expireHoldsStatement,
   openAccountsStatement,
   postStatement,
   rollUpStatement,
@@ -144,10 +144,24 @@ function doneOf(answer: StoredAnswer): Outcome<true, LedgerRefusal> {
   return answer.status === 'refused' ? refused(answer.code, answer.message) : accepted(true);
 }
 
-/** Releases holds whose time is over, by the database's clock. Answers how many; more are waiting while it answers the limit. */
+/**
+ * Releases holds whose time is over, by the database's clock. Answers how many were found; more are waiting while it answers the
+ * limit. Each is a command of its own, so that no two users' rows are ever locked together.
+ */
 export async function expireHolds(deps: LedgerDeps, limit: number): Promise<number> {
   assert(Number.isInteger(limit) && limit > 0 && limit <= BATCH_LIMIT, 'ledger: a batch has 1 to 1,000 holds');
-  return countOf(await deps.database.runCommand(expireHoldsStatement(limit)));
+  const expired = await readExpiredHolds(deps.database, limit);
+  for (const { id, owner, asset, purpose, reference } of expired) {
+    // Refused when it was resolved meanwhile, which is as good.
+    await post(deps, {
+      key: { scope: 'ledger', key: `expire ${id}` },
+      actor: 'ledger',
+      kind: 'expiry',
+      reference: { type: purpose, id: reference },
+      releases: [{ owner, asset, reason: { purpose, reference } }],
+    });
+  }
+  return expired.length;
 }
 
 /** Adds queued legs of house accounts to their balance. Answers how many; more are waiting while it answers the limit. */

@@ -89,6 +89,23 @@ describe.each(CROWDS)('%i callers at once', (count) => {
     }
   });
 
+  it('with one key have one effect even where no account is locked', async () => {
+    for (let round = 0; round < ROUNDS; round++) {
+      const leg = {
+        asset: USDT,
+        amount: 5n,
+        code: 'test',
+        from: { house: 'equity' },
+        to: { house: 'clearing' },
+      } as const;
+      const command = { ...origin(), kind: 'test', legs: [leg] };
+      const answers = await Promise.all(
+        Array.from({ length: count }, async (_, index) => done(await nodes[index % 2]!.ledger.post(command))),
+      );
+      expect(answers.filter((answer) => !answer.repeated)).toHaveLength(1);
+    }
+  });
+
   it('with one key and different commands let one through and refuse the others', async () => {
     for (let round = 0; round < ROUNDS; round++) {
       const owners = await Promise.all([1, 2].map(() => createFundedUser(ledger, { [USDT]: 1_000n })));

@@ -89,6 +89,26 @@ export function readOpenHolds(database: Database, owner: string): Promise<OpenHo
   });
 }
 
+export type ExpiredHold = Readonly<{ id: string; owner: string; asset: string; purpose: string; reference: string }>;
+
+/** Holds past their time that still hold something, by the database's clock. */
+export function readExpiredHolds(database: Database, limit: number): Promise<ExpiredHold[]> {
+  assertLimit(limit);
+  return database.read('ledger.expired_holds', async (queries) => {
+    const rows = await queries
+      .select({ hold: holds, owner: accounts.ownerId, asset: accounts.asset })
+      .from(holds)
+      .innerJoin(accounts, eq(accounts.id, holds.accountId))
+      .where(sql`${holds.expiresAt} <= clock_timestamp() and ${holds.captured} + ${holds.released} < ${holds.amount}`)
+      .orderBy(asc(holds.expiresAt))
+      .limit(limit);
+    return rows.map(({ hold, owner, asset }) => {
+      assert(owner !== null, 'ledger: only users have holds');
+      return { id: hold.id.toString(), owner, asset, purpose: hold.purpose, reference: hold.referenceId };
+    });
+  });
+}
+
 /** Newest first; `before` is the version of the last line of the page before. */
 export function readStatement(
   database: Database,

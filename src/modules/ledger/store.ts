@@ -20,10 +20,6 @@ export function defineAssetStatement(code: string, scale: number): Command {
   return callOf('ledger.define_asset', sql`select ledger.define_asset(${code}, ${scale}) as answer`);
 }
 
-export function expireHoldsStatement(limit: number): Command {
-  return callOf('ledger.expire_holds', sql`select ledger.expire_holds(${limit}) as answer`);
-}
-
 export function rollUpStatement(limit: number): Command {
   return callOf('ledger.roll_up', sql`select ledger.roll_up(${limit}) as answer`);
 }
