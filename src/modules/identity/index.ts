@@ -1,0 +1,11 @@
+export type {
+  Answer,
+  AuthRefusal,
+  Identity,
+  LoginRefusal,
+  Origin,
+  Principal,
+  Revocation,
+  SignedRequest,
+  StepUpRefusal,
+} from './identity.ts';

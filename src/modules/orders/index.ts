@@ -1,0 +1,15 @@
+export type {
+  Caller,
+  Done,
+  EngineFill,
+  EngineNote,
+  Executed,
+  ExecutionDesk,
+  ExecutionRefusal,
+  FillFilter,
+  OrderDesk,
+  OrderFilter,
+  OrderRef,
+  RequestKey,
+  WorkingOrder,
+} from './desk.ts';

@@ -1,0 +1,1 @@
+export type { PortfolioDesk, PriceSource, UserLog } from './portfolio.ts';
