@@ -11,7 +11,17 @@ export type RecordCommand = Readonly<{
   dir: string;
   seconds: number;
 }>;
-export type Command = Readonly<{ name: 'serve'; demo: boolean }> | RecordCommand | Readonly<{ name: 'help' }>;
+/** Commands that look at or change the database beside a running server, and end. */
+export const DATABASE_COMMANDS = ['db:migrate', 'ledger:verify', 'audit:verify'] as const;
+export type DatabaseCommand = Readonly<{ name: (typeof DATABASE_COMMANDS)[number] }>;
+/** Makes a user an admin: the first one cannot be made by another. */
+export type GrantCommand = Readonly<{ name: 'admin:grant'; email: string }>;
+export type Command =
+  | Readonly<{ name: 'serve'; demo: boolean }>
+  | RecordCommand
+  | DatabaseCommand
+  | GrantCommand
+  | Readonly<{ name: 'help' }>;
 export type CommandLine = Readonly<{ ok: true; command: Command }> | Readonly<{ ok: false; problems: NameProblem[] }>;
 
 const DEFAULT_RECORD_SECONDS = '60';
@@ -26,15 +36,29 @@ export const USAGE = `Usage:
       --symbols A/B,C/D         default BTC/USDT,ETH/USDT (where a venue lists them)
       --dir folder              default ./recordings
       --seconds n               default ${DEFAULT_RECORD_SECONDS}
+  node src/main.ts db:migrate   bring the database up to this code's schema
+  node src/main.ts ledger:verify  recompute the whole ledger and say whether it holds
+  node src/main.ts audit:verify   recompute the audit log's chain of hashes
+  node src/main.ts admin:grant <e-mail>  make a registered user an admin
 `;
 
 export function parseCommandLine(words: readonly string[]): CommandLine {
   const first = words[0];
   if (words.includes('--help') || words.includes('-h')) return { ok: true, command: { name: 'help' } };
   if (first === 'record') return parseRecord(words.slice(1));
+  const database = DATABASE_COMMANDS.find((name) => name === first);
+  if (database !== undefined && words.length === 1) return { ok: true, command: { name: database } };
+  if (first === 'admin:grant') return parseGrant(words.slice(1));
   const strange = words.filter((word) => word !== '--demo');
   if (strange.length > 0) return refuse(strange.map((word) => [word, 'is not understood; --help lists what is']));
   return { ok: true, command: { name: 'serve', demo: words.includes('--demo') } };
+}
+
+function parseGrant(words: readonly string[]): CommandLine {
+  const email = words[0] ?? '';
+  const isAddress = words.length === 1 && email.length <= 254 && /^[^\s@\p{C}]+@[^\s@\p{C}]+$/u.test(email);
+  if (!isAddress) return refuse([['admin:grant', 'wants the e-mail address of one registered user']]);
+  return { ok: true, command: { name: 'admin:grant', email } };
 }
 
 function parseRecord(words: readonly string[]): CommandLine {

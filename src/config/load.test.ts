@@ -19,7 +19,11 @@ function configOf(env: Record<string, string>, words: string[] = []) {
   return loaded.config;
 }
 
-const PRODUCTION = { APP_MODE: 'production', DATABASE_URL: 'postgres://u:p@db/tidewire' };
+const PRODUCTION = {
+  APP_MODE: 'production',
+  DATABASE_URL: 'postgres://u:p@db/tidewire',
+  TOKEN_SECRET: 'kq3vN8fJx0Zt7Rb2Lw9Yc5Hs1Dg6Mp4A',
+};
 
 const INVALID: [variable: string, value: string][] = [
   ['PORT', '-1'],
@@ -40,7 +44,7 @@ const INVALID: [variable: string, value: string][] = [
   ['HOST', 'localhost:3000'],
   ['APP_MODE', 'prod'],
   ['APP_MODE', 'Production'],
-  ['ROLES', 'gateway,worker'],
+  ['ROLES', 'gateway,workers'],
   ['ROLES', 'gateway,gateway'],
   ['ROLES', 'all,feed'],
   ['ROLES', 'feed,'],
@@ -60,6 +64,16 @@ const INVALID: [variable: string, value: string][] = [
   ['RATE_LIMIT_PER_MINUTE', '0'],
   ['RATE_LIMIT_PER_MINUTE', '10s'],
   ['CONNECTIONS_PER_IP', '1e3'],
+  ['RATE_LIMIT_TRADING_PER_MINUTE', '0'],
+  ['RATE_LIMIT_AUTH_PER_MINUTE', '-1'],
+  ['DATABASE_POOL_SIZE', '1'],
+  ['TOKEN_SECRET', `${SECRET}`],
+  ['TOKEN_SECRET', `${SECRET}${'a'.repeat(40)}-password`],
+  ['TOKEN_SECRET', 'abab'.repeat(20)],
+  ['PAPER_FUNDS', 'USDT'],
+  ['PAPER_FUNDS', 'USDT:0'],
+  ['PAPER_FUNDS', 'USDT:1e5'],
+  ['PAPER_FUNDS', 'usdt:100'],
   ['SHUTDOWN_TIMEOUT_MS', '10s'],
   ['LOG_LEVEL', 'verbose'],
   ['DATABASE_URL', `socket:${SECRET}`],
@@ -149,6 +163,7 @@ describe('production', () => {
     ['SANDBOX_SEED', { SANDBOX_SEED: '1' }, []],
     ['SANDBOX_FAULTS', { SANDBOX_FAULTS: 'gap' }, []],
     ['DATABASE_URL', { DATABASE_URL: '' }, []],
+    ['TOKEN_SECRET', { TOKEN_SECRET: '' }, []],
     ['--demo', {}, ['--demo']],
     ['NODE_OPTIONS', { NODE_OPTIONS: '--inspect=0.0.0.0' }, []],
     ['ROLES', { ROLES: 'gateway' }, []],
@@ -196,9 +211,24 @@ describe('what the variables mean together', () => {
   });
 
   it('a gateway that cannot look into the recording must be told its venues', () => {
-    const env = { ROLES: 'gateway', REDIS_URL: 'redis://cache', REPLAY_DIR: '/recorded' };
+    const env = { ROLES: 'gateway,worker', REDIS_URL: 'redis://cache', REPLAY_DIR: '/recorded' };
     expect(problemsOf(load(env))).toEqual(['VENUES']);
     expect(problemsOf(load({ ...env, VENUES: 'binance' }))).toEqual([]);
+  });
+
+  it('a gateway and a worker apart need one database, and a feed needs none', () => {
+    const REDIS_URL = 'redis://cache';
+    expect(problemsOf(load({ ROLES: 'gateway', REDIS_URL }))).toEqual(['DATABASE_URL']);
+    expect(problemsOf(load({ ROLES: 'feed,worker', REDIS_URL }))).toEqual(['DATABASE_URL']);
+    expect(problemsOf(load({ ROLES: 'gateway', REDIS_URL, DATABASE_URL: 'postgres://db/t' }))).toEqual([]);
+    expect(problemsOf(load({ ROLES: 'feed', REDIS_URL }))).toEqual([]);
+  });
+
+  it('paper funds are an asset and an amount each', () => {
+    expect(configOf({ PAPER_FUNDS: 'USDT:5,BTC:1' }).paperFunds).toEqual([
+      { code: 'USDT', amount: '5' },
+      { code: 'BTC', amount: '1' },
+    ]);
   });
 
   it('both ports may be 0, each then being any free one', () => {
@@ -219,6 +249,10 @@ describe('the command line', () => {
   it.each([
     [['--port', '80'], '--port'],
     [['serve'], 'serve'],
+    [['db:migrate', 'now'], 'db:migrate'],
+    [['admin:grant'], 'admin:grant'],
+    [['admin:grant', 'ada'], 'admin:grant'],
+    [['admin:grant', 'a@b.c', 'd@e.f'], 'admin:grant'],
     [['record', '--seconds', '0'], '--seconds'],
     [['record', '--symbols', 'BTCUSDT'], '--symbols'],
     [['record', '--venues', 'a,,b'], '--venues'],

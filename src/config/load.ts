@@ -96,6 +96,16 @@ function contradictions(facts: Facts, surroundings: Surroundings): NameProblem[]
   if (split && values.REDIS_URL === undefined && !broken.has('REDIS_URL')) {
     complain('ROLES', 'splits the roles over processes, which needs REDIS_URL; without it only ROLES=all works');
   }
+  const apart = roles.includes('gateway') !== roles.includes('worker');
+  if (
+    split &&
+    apart &&
+    values.DATABASE_URL === undefined &&
+    !broken.has('DATABASE_URL') &&
+    values.APP_MODE !== 'production'
+  ) {
+    complain('DATABASE_URL', 'is needed where gateway and worker are processes of their own: they share the accounts');
+  }
   if (split && marketData === 'recording' && values.VENUES === undefined) {
     complain('VENUES', 'must be named when a recording is played by another process than the one that serves it');
   }
@@ -123,6 +133,7 @@ function productionRefusals(facts: Facts, surroundings: Surroundings): NameProbl
   }
   if (demo) refuse('--demo', 'is refused');
   if (values.DATABASE_URL === undefined && !broken.has('DATABASE_URL')) refuse('DATABASE_URL', 'is needed');
+  if (values.TOKEN_SECRET === undefined && !broken.has('TOKEN_SECRET')) refuse('TOKEN_SECRET', 'is needed');
   const options = surroundings.env.NODE_OPTIONS ?? '';
   if (surroundings.inspectable || options.includes('--inspect')) refuse('NODE_OPTIONS', 'may not open a debugger');
   return problems;
@@ -146,12 +157,20 @@ function freeze(values: Values, demo: boolean, marketData: MarketDataSource): Co
     corsOrigins: values.CORS_ORIGINS ?? [],
     trustProxy: values.TRUST_PROXY ?? [],
     rateLimitPerMinute: values.RATE_LIMIT_PER_MINUTE!,
+    rateLimitTradingPerMinute: values.RATE_LIMIT_TRADING_PER_MINUTE!,
+    rateLimitAuthPerMinute: values.RATE_LIMIT_AUTH_PER_MINUTE!,
     connectionsPerIp: values.CONNECTIONS_PER_IP!,
     shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT_MS!,
     logLevel: values.LOG_LEVEL!,
     databaseUrl: values.DATABASE_URL ?? null,
+    databasePoolSize: values.DATABASE_POOL_SIZE!,
     redisUrl: values.REDIS_URL ?? null,
     dataDir: values.DATA_DIR!,
+    tokenSecret: values.TOKEN_SECRET ?? null,
+    paperFunds: (values.PAPER_FUNDS ?? []).map((text) => {
+      const [code = '', amount = ''] = text.split(':');
+      return { code, amount };
+    }),
     marketData,
     venues,
     replayDir: values.REPLAY_DIR ?? null,

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import {
   Host,
   PlainText,
+  SecretText,
   Switch,
   address,
   choice,
@@ -15,7 +16,7 @@ import {
 
 export const APP_MODES = ['development', 'staging', 'production'] as const;
 export const MARKET_DATA_SOURCES = ['live', 'recording', 'simulation'] as const;
-export const ROLE_NAMES = ['feed', 'gateway'] as const;
+export const ROLE_NAMES = ['feed', 'gateway', 'worker'] as const;
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type AppMode = (typeof APP_MODES)[number];
 export type MarketDataSource = (typeof MARKET_DATA_SOURCES)[number];
@@ -46,6 +47,12 @@ function roleProblem(text: string): string | null {
   return known.includes(text) ? null : `${quoted(text)} is not one of ${known.join(', ')}`;
 }
 
+/** `null` for an asset and an amount, such as `USDT:100000`. */
+function fundsProblem(text: string): string | null {
+  const known = /^[A-Z0-9][A-Z0-9._-]{0,31}:(?!0+$)(?:0|[1-9][0-9]{0,11})$/.test(text);
+  return known ? null : `${quoted(text)} is not an asset and a whole amount, such as USDT:100000`;
+}
+
 function venueProblem(text: string): string | null {
   return /^[a-z0-9_]{2,32}$/.test(text) ? null : `${quoted(text)} is not the id of an exchange, such as binance`;
 }
@@ -61,12 +68,17 @@ export const VARIABLES = {
   CORS_ORIGINS: variable(list<string>(originProblem)),
   TRUST_PROXY: variable(list<string>(proxyProblem)),
   RATE_LIMIT_PER_MINUTE: variable(integer({ min: 1, max: 1_000_000 }), '100'),
+  RATE_LIMIT_TRADING_PER_MINUTE: variable(integer({ min: 1, max: 10_000_000 }), '30'),
+  RATE_LIMIT_AUTH_PER_MINUTE: variable(integer({ min: 1, max: 1_000_000 }), '10'),
   CONNECTIONS_PER_IP: variable(integer({ min: 1, max: 1_000_000 }), '1000'),
   SHUTDOWN_TIMEOUT_MS: variable(integer({ min: 100, max: 600_000 }), '15000'),
   LOG_LEVEL: variable(choice(LOG_LEVELS), 'info'),
   DATABASE_URL: secret(address(['postgres:', 'postgresql:'])),
   REDIS_URL: secret(address(['redis:', 'rediss:'])),
+  DATABASE_POOL_SIZE: variable(integer({ min: 2, max: 200 }), '10'),
   DATA_DIR: variable(PlainText, './data'),
+  TOKEN_SECRET: secret(SecretText),
+  PAPER_FUNDS: variable(list<string>(fundsProblem), 'USDT:100000,USD:100000'),
   MARKET_DATA: variable(choice(MARKET_DATA_SOURCES)),
   VENUES: variable(list<string>(venueProblem)),
   REPLAY_DIR: variable(PlainText),
@@ -85,6 +97,8 @@ export type Values = {
 /** What `VENUES` stands for when it is not set and no recording says which venues there are. */
 export const DEFAULT_VENUES: readonly string[] = ['binance', 'kraken', 'coinbase', 'kucoin'];
 
+export type PaperFund = Readonly<{ code: string; amount: string }>;
+
 /** The whole configuration, frozen. Names follow the variables. */
 export type Config = Readonly<{
   appMode: AppMode;
@@ -98,12 +112,19 @@ export type Config = Readonly<{
   /** Addresses and networks whose `X-Forwarded-For` is believed. */
   trustProxy: readonly string[];
   rateLimitPerMinute: number;
+  rateLimitTradingPerMinute: number;
+  rateLimitAuthPerMinute: number;
   connectionsPerIp: number;
   shutdownTimeoutMs: number;
   logLevel: (typeof LOG_LEVELS)[number];
   databaseUrl: string | null;
+  databasePoolSize: number;
   redisUrl: string | null;
   dataDir: string;
+  /** Null outside production: one is made and kept in `dataDir`. */
+  tokenSecret: string | null;
+  /** What every new user gets on paper: the asset's code and a decimal amount. */
+  paperFunds: readonly PaperFund[];
   marketData: MarketDataSource;
   /** Null: whatever the recording holds. */
   venues: readonly string[] | null;

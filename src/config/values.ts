@@ -18,6 +18,22 @@ export const PlainText = z
   .refine((text) => text === text.trim(), 'has white space at its start or end')
   .refine((text) => !/^(["'`]).*\1$/s.test(text), 'is wrapped in quotes that are part of the value');
 
+const SECRET_LEAST_CHARS = 32;
+/** Fewer different characters than this is a pattern that somebody typed, not a secret that somebody made. */
+const SECRET_LEAST_VARIETY = 12;
+const SAMPLE_SECRETS = /changeme|change-me|secret|password|example|default|0123456789/i;
+
+/** Never printed, so that the message cannot say what is wrong with it beyond this. */
+export const SecretText = PlainText.refine(
+  (text) => text.length >= SECRET_LEAST_CHARS,
+  `must have at least ${SECRET_LEAST_CHARS} characters`,
+)
+  .refine((text) => new Set(text).size >= SECRET_LEAST_VARIETY, 'repeats too few characters to be a secret')
+  .refine(
+    (text) => !SAMPLE_SECRETS.test(text),
+    'holds a word that stands in examples; make one with openssl rand -base64 48',
+  );
+
 export function integer(limits: { min: number; max: number }): z.ZodType<number, string> {
   const message = `must be a whole number from ${limits.min} to ${limits.max}`;
   return PlainText.refine((text) => /^(?:0|[1-9][0-9]{0,14})$/.test(text), message)

@@ -1,3 +1,4 @@
+import type { DatabaseCommand, GrantCommand } from '../config/command-line.ts';
 import type { Config } from '../config/schema.ts';
 import { runLedgerVerify } from '../modules/ledger/index.ts';
 import type { Log } from '../platform/log.ts';
@@ -8,6 +9,23 @@ import { openDatabase } from '../platform/postgres.ts';
 import type { Running } from './parts.ts';
 
 type DatabaseConfig = Pick<Config, 'databaseUrl' | 'dataDir'>;
+
+/** Commands beside a running server. What a person wants to read goes to standard output, between the log's lines. */
+export function startDatabaseCommand(
+  command: DatabaseCommand | GrantCommand,
+  config: DatabaseConfig,
+  log: Log,
+): Running {
+  const write = (text: string): void => void process.stdout.write(text);
+  switch (command.name) {
+    case 'db:migrate':
+      return startMigration(config, log);
+    case 'ledger:verify':
+      return startLedgerVerification(config, log, write);
+    default:
+      throw new Error(`${command.name} comes with accounts`);
+  }
+}
 
 /** `npm run db:migrate`: brings the database of DATABASE_URL, or the embedded one, up to this code's schema. */
 export function startMigration(config: DatabaseConfig, log: Log): Running {

@@ -2,6 +2,7 @@ import type { Command } from '../config/command-line.ts';
 import type { Config } from '../config/schema.ts';
 import { createLog } from '../platform/log.ts';
 import type { Log } from '../platform/log.ts';
+import { startDatabaseCommand } from './database-commands.ts';
 import type { Running } from './parts.ts';
 import { StartFailure } from './start-failure.ts';
 import { startServer } from './wiring.ts';
@@ -36,10 +37,17 @@ export async function runProcess(config: Config, command: WorkCommand): Promise<
 }
 
 async function startCommand(config: Config, command: WorkCommand, log: Log): Promise<Running> {
-  if (command.name === 'serve') return startServer(config, log);
-  // Loads ccxt into this thread, which a server leaves to threads of its own.
-  const { startRecording } = await import('./record.ts');
-  return startRecording(command, log);
+  switch (command.name) {
+    case 'serve':
+      return startServer(config, log);
+    case 'record': {
+      // Loads ccxt into this thread, which a server leaves to threads of its own.
+      const { startRecording } = await import('./record.ts');
+      return startRecording(command, log);
+    }
+    default:
+      return startDatabaseCommand(command, config, log);
+  }
 }
 
 /** Resolves at the first signal; from then on the clock runs. */
