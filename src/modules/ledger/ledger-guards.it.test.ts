@@ -74,7 +74,7 @@ describe('the application role', () => {
     const app = postgres(at.appUrl, { max: 1, onnotice: () => {} });
     const names =
       await at.admin`select c.oid::regclass::text as name from pg_class c where relnamespace = 'ledger'::regnamespace and relkind = 'r'`;
-    expect(names.length).toBe(11);
+    expect(names.length).toBe(12);
     for (const { name } of names) {
       for (const statement of [
         `delete from ${name}`,
@@ -149,7 +149,7 @@ describe('the superuser', () => {
 
   it('cannot change history even with the mark', async () => {
     const { at } = busy;
-    for (const table of ['assets', 'journals', 'transfers', 'hold_events', 'entries', 'user_events']) {
+    for (const table of ['assets', 'journals', 'transfers', 'hold_events', 'entries', 'user_events', 'event_epochs']) {
       for (const statement of [`delete from ledger.${table}`, `truncate ledger.${table} cascade`]) {
         const marked = `begin; set local tidewire.ledger = '1'; ${statement}; commit`;
         expect(await errorOf(at.runScript(marked))).toMatchObject({ code: 'TW002' });
@@ -261,6 +261,7 @@ describe('ledger verify', () => {
   const off = 'set session_replication_role = replica; ';
   const dropChecks =
     'alter table ledger.accounts drop constraint accounts_posted, drop constraint accounts_held, drop constraint accounts_available; ';
+  const dropSum = 'alter table ledger.event_heads drop constraint event_heads_sum; ';
   const disable = [
     'accounts',
     'journals',
@@ -330,11 +331,21 @@ describe('ledger verify', () => {
       `insert into ledger.hold_events select hold_id, seq + 1, kind, placed, captured, released, journal_id from ledger.hold_events order by seq desc limit 1`,
     ],
     ['a gap in the events', ['I8'], `delete from ledger.user_events where seq = 1`],
-    ['an event never numbered', ['I8'], `update ledger.event_heads set seq = seq + 1`],
+    ['an event never numbered', ['I8'], `${dropSum} update ledger.event_heads set seq = seq + 1`],
+    [
+      'an event that its stream never had',
+      ['I8'],
+      `update ledger.event_heads set seq = seq + 1, notifications_seq = notifications_seq + 1`,
+    ],
+    [
+      'numbers of a stream that are not in the order of the log',
+      ['I8'],
+      `update ledger.user_events set stream_seq = -stream_seq where stream_seq <= 2; update ledger.user_events set stream_seq = 3 + stream_seq where stream_seq < 0`,
+    ],
     [
       'a lost last event',
       ['I8'],
-      `delete from ledger.user_events e using ledger.event_heads h where h.user_id = e.user_id and h.seq = e.seq; update ledger.event_heads set seq = seq - 1 where seq > 1`,
+      `delete from ledger.user_events e using ledger.event_heads h where h.user_id = e.user_id and h.seq = e.seq; update ledger.event_heads set seq = seq - 1, portfolio_seq = portfolio_seq - 1 where seq > 1`,
     ],
     ['a lie in an event', ['I8'], `update ledger.user_events set payload = payload || '{"posted":"1"}'`],
     ['paper and real money in one journal', ['I2'], `update ledger.transfers set asset = 'BTC' where leg = 2`],

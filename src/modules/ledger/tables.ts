@@ -3,6 +3,7 @@ import {
   bigint,
   boolean,
   customType,
+  integer,
   jsonb,
   numeric,
   pgSchema,
@@ -11,6 +12,7 @@ import {
   timestamp,
   uuid,
 } from 'drizzle-orm/pg-core';
+import type { PrivateStream } from '../../protocol/trading.ts';
 
 /**
  * The ledger's tables as drizzle reads them. The migrations in `drizzle/` are what makes them, with every constraint and
@@ -123,6 +125,9 @@ export const deferredLegs = ledgerSchema.table('deferred_legs', {
 export const eventHeads = ledgerSchema.table('event_heads', {
   userId: uuid('user_id').primaryKey(),
   seq: bigint('seq', { mode: 'number' }).notNull(),
+  ordersSeq: bigint('orders_seq', { mode: 'number' }).notNull(),
+  portfolioSeq: bigint('portfolio_seq', { mode: 'number' }).notNull(),
+  notificationsSeq: bigint('notifications_seq', { mode: 'number' }).notNull(),
 });
 
 export const userEvents = ledgerSchema.table('user_events', {
@@ -132,6 +137,15 @@ export const userEvents = ledgerSchema.table('user_events', {
   payload: jsonb('payload').$type<Readonly<Record<string, unknown>>>().notNull(),
   journalId: id('journal_id'),
   createdAt: createdAt(),
+  stream: text('stream').$type<PrivateStream>().notNull(),
+  streamSeq: bigint('stream_seq', { mode: 'number' }).notNull(),
+});
+
+/** The last row names the history that numbers of events belong to. */
+export const eventEpochs = ledgerSchema.table('event_epochs', {
+  id: integer('id').primaryKey().generatedAlwaysAsIdentity(),
+  epoch: text('epoch').notNull(),
+  beganAt: timestamp('began_at', { withTimezone: true }).notNull(),
 });
 
 /** Balances of all accounts, legs that wait for the roll-up included. */

@@ -166,6 +166,25 @@ const EVENTS_AND_GUARDS: readonly Check[] = [
   },
   {
     invariant: 'I8',
+    promise: 'each stream of a user numbers its events from 1 without a gap, in the order of the log, up to its head',
+    breaches: sql`select format('user %s, stream %s: head %s, %s events up to %s, %s out of place', coalesce(h.user_id, e.user_id),
+        coalesce(h.stream, e.stream), h.seq, coalesce(e.number, 0), coalesce(e.last, 0), coalesce(e.misplaced, 0)) as detail
+      from (
+        select user_id, stream, counted.seq from ledger.event_heads
+        cross join lateral (values ('orders', orders_seq), ('portfolio', portfolio_seq), ('notifications', notifications_seq))
+          as counted (stream, seq)
+      ) as h full join (
+        select user_id, stream, count(*) as number, max(stream_seq) as last,
+          count(*) filter (where stream_seq <> place) as misplaced
+        from (
+          select user_id, stream, stream_seq, row_number() over (partition by user_id, stream order by seq) as place
+          from ledger.user_events
+        ) as event group by user_id, stream
+      ) as e on e.user_id = h.user_id and e.stream = h.stream
+      where (h.seq, h.seq, 0) is distinct from (coalesce(e.number, 0), coalesce(e.last, 0), coalesce(e.misplaced, 0))`,
+  },
+  {
+    invariant: 'I8',
     promise: 'the events of a user tell every version of each account, and the last one tells how it stands',
     breaches: sql`select format('account %s (%s) at version %s: %s events up to version %s', a.id, a.asset, a.version, e.number,
         e.last) as detail
@@ -185,7 +204,7 @@ const EVENTS_AND_GUARDS: readonly Check[] = [
     breaches: sql`select format('%s lacks its trigger %s', c.oid::regclass, wanted.name) as detail
       from pg_class c join pg_namespace n on n.oid = c.relnamespace
       cross join (values ('a_marked_only', null), ('a_append_only',
-        array['assets', 'journals', 'transfers', 'hold_events', 'entries', 'user_events']), ('b_write_entry', array['accounts']),
+        array['assets', 'journals', 'transfers', 'hold_events', 'entries', 'user_events', 'event_epochs']), ('b_write_entry', array['accounts']),
         ('b_write_hold_event', array['holds']), ('z_adds_up', array['journals'])) as wanted (name, tables)
       where n.nspname = 'ledger' and c.relkind in ('r', 'p') and (wanted.tables is null or c.relname = any (wanted.tables))
         and not exists (select from pg_trigger t where t.tgrelid = c.oid and t.tgname = wanted.name and t.tgenabled = 'A')`,
