@@ -7,7 +7,7 @@ import postgres from 'postgres';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { silentLog, startTestPostgres, surroundings } from '../testing/postgres.ts';
 import type { TestPostgres } from '../testing/postgres.ts';
-import { MIGRATIONS_FOLDER, migrate } from './postgres-migrate.ts';
+import { MIGRATIONS_FOLDER, migrate, pendingMigrations } from './postgres-migrate.ts';
 import { openDatabase } from './postgres.ts';
 
 const PROCESSES = 5;
@@ -39,16 +39,16 @@ async function shapeOf(on: string): Promise<string> {
   return withClient(on, async (client) => {
     const rows = await client`
       select 'column' as what, format('%s.%s %s %s', table_schema, table_name, column_name, data_type) as text
-        from information_schema.columns where table_schema in ('ledger', 'platform')
+        from information_schema.columns where table_schema in ('platform', 'ledger', 'identity', 'orders', 'portfolio')
       union all select 'constraint', format('%s %s', conrelid::regclass, pg_get_constraintdef(c.oid)) from pg_constraint c
-        join pg_namespace n on n.oid = connamespace where nspname in ('ledger', 'platform')
-      union all select 'index', indexdef from pg_indexes where schemaname in ('ledger', 'platform')
+        join pg_namespace n on n.oid = connamespace where nspname in ('platform', 'ledger', 'identity', 'orders', 'portfolio')
+      union all select 'index', indexdef from pg_indexes where schemaname in ('platform', 'ledger', 'identity', 'orders', 'portfolio')
       union all select 'function', pg_get_functiondef(p.oid) || coalesce(p.proacl::text, '') from pg_proc p
-        join pg_namespace n on n.oid = pronamespace where nspname in ('ledger', 'platform')
+        join pg_namespace n on n.oid = pronamespace where nspname in ('platform', 'ledger', 'identity', 'orders', 'portfolio')
       union all select 'trigger', pg_get_triggerdef(t.oid) || tgenabled::text from pg_trigger t join pg_class c on c.oid = tgrelid
-        join pg_namespace n on n.oid = relnamespace where nspname in ('ledger', 'platform') and not tgisinternal
+        join pg_namespace n on n.oid = relnamespace where nspname in ('platform', 'ledger', 'identity', 'orders', 'portfolio') and not tgisinternal
       union all select 'right', format('%s %s', c.oid::regclass, relacl) from pg_class c
-        join pg_namespace n on n.oid = relnamespace where nspname in ('ledger', 'platform')
+        join pg_namespace n on n.oid = relnamespace where nspname in ('platform', 'ledger', 'identity', 'orders', 'portfolio')
       union all select 'applied', format('%s %s', name, checksum) from platform.migrations
       order by 1, 2`;
     return rows.map((row) => `${row.what}: ${row.text}`).join('\n');
@@ -205,5 +205,23 @@ describe('migrations', () => {
       database.read('test.write', (queries) => queries.execute('delete from ledger.assets')),
     ).rejects.toMatchObject({ cause: { code: '42501' } });
     await database.stop();
+  });
+});
+
+describe('a process that may look but not change', () => {
+  it('is told what the database lacks, and changes nothing by asking', async () => {
+    expect(await pendingMigrations({ url, log: silentLog })).toEqual(names);
+    expect(await pendingMigrations({ url, log: silentLog })).toEqual(names);
+    await migrate({ url, log: silentLog });
+    expect(await pendingMigrations({ url, log: silentLog })).toEqual([]);
+  });
+
+  it('is told of a migration that was changed after it was applied', async () => {
+    await migrate({ url, log: silentLog });
+    const folder = copyOfMigrations();
+    const first = join(folder, `${names[0]}.sql`);
+    writeFileSync(first, `${readFileSync(first, 'utf8')}\n-- another word`);
+    await expect(pendingMigrations({ url, log: silentLog, folder })).rejects.toThrow(/was changed after/);
+    rmSync(folder, { recursive: true });
   });
 });

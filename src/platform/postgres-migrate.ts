@@ -199,3 +199,18 @@ do $schema$ begin
 end $schema$;
 commit;`;
 }
+
+/**
+ * Names of migrations that the database lacks; all of them when it has never seen any. For a process that may look but not
+ * change: in production, a schema changes by `npm run db:migrate` alone. Rejects when an applied one differs from its file.
+ */
+export async function pendingMigrations(options: Pick<MigrateOptions, 'url' | 'log' | 'folder'>): Promise<string[]> {
+  const migrations = readMigrations(options.folder ?? MIGRATIONS_FOLDER);
+  const present = await withLane(options, async (lane) => {
+    const { rows } = await lane.execute(`select to_regclass('platform.migrations') is not null as known`, []);
+    return rows[0]?.known === true || rows[0]?.known === 't' ? readApplied(lane) : [];
+  });
+  for (const migration of migrations) compare(migration, present);
+  const versions = new Set(present.map((each) => each.version));
+  return migrations.filter(({ version }) => !versions.has(version)).map(({ name }) => name);
+}

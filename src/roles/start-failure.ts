@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 /** A start that failed for a reason which the person at the terminal can remove. The message names what to change. */
 export class StartFailure extends Error {
   override name = 'StartFailure';
@@ -24,4 +26,16 @@ export async function listening<T>(
     const named = reason.includes('address') ? `HOST: ${place.host}` : `${variable}: ${place.port} on ${place.host}`;
     throw new StartFailure(`${named} ${reason}`, { cause: error });
   }
+}
+
+/** Whether the port could be had now: a start that will fail is told before anything slow has been started. */
+export async function probePort(variable: 'PORT' | 'OPS_PORT', place: { host: string; port: number }): Promise<void> {
+  if (place.port === 0) return;
+  const probe = createServer();
+  await listening(variable, place, async () => {
+    probe.listen(place.port, place.host);
+    await once(probe, 'listening');
+  });
+  probe.close();
+  await once(probe, 'close');
 }

@@ -1,5 +1,4 @@
-import { chmodSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import postgres from 'postgres';
 import { createLog } from '../platform/log.ts';
@@ -10,8 +9,8 @@ import type { EmbeddedPostgres } from '../platform/postgres-embedded.ts';
 import { migrate } from '../platform/postgres-migrate.ts';
 import { openDatabase } from '../platform/postgres.ts';
 import type { Database, DatabaseOptions } from '../platform/postgres.ts';
+import { createDataFolder } from './data-folder.ts';
 
-const PREFIX = 'tidewire-test-pg-';
 const TEMPLATE = 'tidewire_template';
 export const silentLog = createLog({ level: process.env.TEST_LOG_LEVEL ?? 'silent' });
 
@@ -42,10 +41,7 @@ export type TestDatabase = Readonly<{
 export async function startTestPostgres(
   options: { settings?: readonly string[]; binaries?: PostgresBinaries } = {},
 ): Promise<TestPostgres> {
-  removeLeftovers();
-  const dataDir = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`));
-  // Run by root, the server belongs to another user.
-  chmodSync(dataDir, 0o755);
+  const dataDir = createDataFolder();
   const binaries = options.binaries ?? otherBinaries();
   const start = (port?: number) =>
     startEmbeddedPostgres({
@@ -122,33 +118,4 @@ export function surroundings() {
     clock: { now: () => Date.now(), monotonic: () => performance.now() },
     random: Math.random,
   };
-}
-
-/** A test run that was killed leaves its server running; the folder's name says whose it was. */
-function removeLeftovers(): void {
-  for (const name of readdirSync(tmpdir()).filter((each) => each.startsWith(PREFIX))) {
-    const owner = Number(name.slice(PREFIX.length).split('-')[0]);
-    if (isAlive(owner)) continue;
-    const folder = join(tmpdir(), name);
-    const pid = postmasterOf(folder);
-    if (pid !== null && isAlive(pid)) process.kill(pid, 'SIGQUIT');
-    rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
-  }
-}
-
-function postmasterOf(folder: string): number | null {
-  const file = join(folder, 'pg/cluster/postmaster.pid');
-  if (!existsSync(file)) return null;
-  const pid = Number(readFileSync(file, 'utf8').split('\n')[0]);
-  const cmdline = `/proc/${pid}/cmdline`;
-  return existsSync(cmdline) && readFileSync(cmdline, 'utf8').includes(folder) ? pid : null;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }

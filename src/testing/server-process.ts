@@ -1,13 +1,14 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { resolve } from 'node:path';
+import { sharedDataFolder } from './data-folder.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
 type Line = Readonly<Record<string, unknown>>;
 export type Exit = Readonly<{ code: number | null; signal: NodeJS.Signals | null; ms: number }>;
 
-/** `node src/main.ts` as people run it, with an environment of its own. */
+/** `node src/main.ts` as people run it, with an environment of its own. Two that run at once need a DATABASE_URL or DATA_DIR each. */
 export interface ServerProcess {
   readonly pid: number;
   /** Everything written so far. */
@@ -27,7 +28,7 @@ export function startServerProcess(
   const child: ChildProcess = spawn(process.execPath, [resolve(ROOT, 'src/main.ts'), ...words], {
     // Not the repository: a developer's own .env must not decide what a test sees.
     cwd: resolve(ROOT, 'src/testing'),
-    env: { PATH, HOME, HOST: '127.0.0.1', PORT: '0', OPS_PORT: '0', ...env },
+    env: { PATH, HOME, HOST: '127.0.0.1', PORT: '0', OPS_PORT: '0', DATA_DIR: sharedDataFolder(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let text = '';
