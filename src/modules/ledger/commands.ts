@@ -1,16 +1,17 @@
 import { accepted, refused } from '../../kernel/outcome.ts';
 import type { Outcome } from '../../kernel/outcome.ts';
 import { assert } from '../../kernel/assert.ts';
-import type { Database } from '../../platform/postgres.ts';
+import type { Command, Database } from '../../platform/postgres.ts';
 import { SCALE_LIMIT } from './amounts.ts';
 import type { UserEvent } from './events.ts';
 import { readExpiredHolds } from './queries.ts';
 import { ASSET_CODE, decideCommand, decideTrade, isUserId } from './rules.ts';
-import type { CommandOrigin, HoldRequest, LedgerCommand, LedgerRefusal, Party, Release, Trade } from './rules.ts';
+import type { CommandOrigin, HoldRequest, LedgerCommand, LedgerRefusal, Leg, Party, Release, Trade } from './rules.ts';
 import {
   answerOf,
   countOf,
   defineAssetStatement,
+  grantPaperStatement,
   openAccountsStatement,
   postStatement,
   rollUpStatement,
@@ -44,8 +45,11 @@ const BATCH_LIMIT = 1_000;
  */
 export async function post(deps: LedgerDeps, command: LedgerCommand): Posted {
   const sound = decideCommand(command);
-  if (!sound.ok) return sound;
-  const answer = answerOf(await deps.database.runCommand(postStatement(command)));
+  return sound.ok ? send(deps, postStatement(command)) : sound;
+}
+
+async function send(deps: LedgerDeps, statement: Command): Posted {
+  const answer = answerOf(await deps.database.runCommand(statement));
   if (answer.status === 'refused') return refused(answer.code, answer.message);
   assert('journalId' in answer, 'ledger: post answers with a journal');
   if (answer.events.length > 0) deps.tell(answer.events);
@@ -71,6 +75,18 @@ export function credit(
   const { owner, from, asset, amount, ...origin } = input;
   const leg = { asset, amount, code: 'credit', from, to: { owner } };
   return post(deps, { ...origin, kind: 'credit', legs: [leg] });
+}
+
+/** Paper money from nowhere, only while the user's balance stays within `limit` (smallest units); else `above_limit`. */
+export async function grantPaper(
+  deps: LedgerDeps,
+  input: CommandOrigin & Money & Readonly<{ owner: string; limit: bigint }>,
+): Posted {
+  const { owner, asset, amount, limit, ...origin } = input;
+  const leg: Leg = { asset, amount, code: 'grant', from: { house: 'equity' }, to: { owner } };
+  const command: LedgerCommand = { ...origin, kind: 'grant', legs: [leg] };
+  const sound = decideCommand(command);
+  return sound.ok ? send(deps, grantPaperStatement(command, limit)) : sound;
 }
 
 /** Out of what a user owns and has available, into a house account. */

@@ -8,7 +8,11 @@ export { AMOUNT_LIMIT, SCALE_LIMIT, feeUnits, formatAmount, parseAmount, parseDe
 export type { ExactDecimal, Rounding } from './amounts.ts';
 export type { LedgerDeps, PlacedHold, Posted, PostedBalance, Posting } from './commands.ts';
 export type { BalanceEvent, UserEvent } from './events.ts';
-export type { Balance, EventPage, OpenHold, StatementLine } from './queries.ts';
+export type { Balance, EntryPage, EventPage, HeldMoney, OpenHold, OwnEntry, StatementLine } from './queries.ts';
+export { PAPER_FUNDS_LIMIT, PAPER_SCALE, givePaperFunds, grantInitialFunds, paperAsset } from './paper-funds.ts';
+export type { PaperFunds } from './paper-funds.ts';
+export { createMoneyView } from './money-view.ts';
+export type { MoneyView, StatementFilter } from './money-view.ts';
 export { LEDGER_REFUSALS } from './rules.ts';
 export type {
   CommandKey,
@@ -35,6 +39,7 @@ export interface Ledger {
   /** Any mixture of legs, holds and releases as one fact; the others are shapes of it. */
   post(command: Input<typeof commands.post>): Posted;
   credit(input: Input<typeof commands.credit>): Posted;
+  grantPaper(input: Input<typeof commands.grantPaper>): Posted;
   debit(input: Input<typeof commands.debit>): Posted;
   transfer(input: Input<typeof commands.transfer>): Posted;
   hold(input: Input<typeof commands.hold>): Posted;
@@ -48,7 +53,9 @@ export interface Ledger {
   balances(owner: string): Promise<queries.Balance[]>;
   houseBalances(house: Parameters<typeof queries.readHouseBalances>[1]): ReturnType<typeof queries.readHouseBalances>;
   openHolds(owner: string): Promise<queries.OpenHold[]>;
+  heldMoney(owner: string): Promise<queries.HeldMoney>;
   statement(page: Parameters<typeof queries.readStatement>[1]): Promise<queries.StatementLine[]>;
+  ownEntries(page: queries.EntryPage): Promise<queries.OwnEntry[]>;
   eventsSince(page: Parameters<typeof queries.readEventsSince>[1]): Promise<queries.EventPage>;
   eventHeads(userIds: readonly string[]): Promise<Map<string, number>>;
   assets(): Promise<Map<string, number>>;
@@ -59,6 +66,7 @@ export function createLedger(deps: LedgerDeps): Ledger {
   return {
     post: (command) => commands.post(deps, command),
     credit: (input) => commands.credit(deps, input),
+    grantPaper: (input) => commands.grantPaper(deps, input),
     debit: (input) => commands.debit(deps, input),
     transfer: (input) => commands.transfer(deps, input),
     hold: (input) => commands.hold(deps, input),
@@ -72,7 +80,9 @@ export function createLedger(deps: LedgerDeps): Ledger {
     balances: (owner) => queries.readBalances(database, owner),
     houseBalances: (house) => queries.readHouseBalances(database, house),
     openHolds: (owner) => queries.readOpenHolds(database, owner),
+    heldMoney: (owner) => queries.readHeldMoney(database, owner),
     statement: (page) => queries.readStatement(database, page),
+    ownEntries: (page) => queries.readOwnEntries(database, page),
     eventsSince: (page) => queries.readEventsSince(database, page),
     eventHeads: (userIds) => queries.readEventHeads(database, userIds),
     assets: () => queries.readAssets(database),

@@ -1,6 +1,6 @@
-import { and, asc, desc, eq, gt, inArray, lt, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, gt, gte, inArray, lt, lte, sql } from 'drizzle-orm';
 import { assert } from '../../kernel/assert.ts';
-import type { Database } from '../../platform/postgres.ts';
+import type { Database, Queries } from '../../platform/postgres.ts';
 import type { UserEvent } from './events.ts';
 import type { HouseKind } from './rules.ts';
 import { accounts, assets, balances, entries, eventHeads, holds, journals, userEvents } from './tables.ts';
@@ -68,24 +68,43 @@ export function readHouseBalances(
 
 /** Every unit that a user cannot spend, with its reason. */
 export function readOpenHolds(database: Database, owner: string): Promise<OpenHold[]> {
-  return database.read('ledger.open_holds', async (queries) => {
-    const rows = await queries
-      .select({ hold: holds, asset: accounts.asset })
-      .from(holds)
-      .innerJoin(accounts, eq(accounts.id, holds.accountId))
-      .where(and(eq(accounts.ownerId, owner), sql`${holds.captured} + ${holds.released} < ${holds.amount}`))
-      .orderBy(asc(holds.id))
-      .limit(PAGE_LIMIT);
-    return rows.map(({ hold, asset }) => ({
-      id: hold.id.toString(),
-      asset,
-      purpose: hold.purpose,
-      reference: hold.referenceId,
-      amount: hold.amount,
-      open: hold.amount - hold.captured - hold.released,
-      placedAtMs: hold.createdAt.getTime(),
-      expiresAtMs: hold.expiresAt?.getTime() ?? null,
-    }));
+  return database.read('ledger.open_holds', (queries) => selectOpenHolds(queries, owner));
+}
+
+async function selectOpenHolds(queries: Queries, owner: string): Promise<OpenHold[]> {
+  const rows = await queries
+    .select({ hold: holds, asset: accounts.asset })
+    .from(holds)
+    .innerJoin(accounts, eq(accounts.id, holds.accountId))
+    .where(and(eq(accounts.ownerId, owner), sql`${holds.captured} + ${holds.released} < ${holds.amount}`))
+    .orderBy(asc(holds.id))
+    .limit(PAGE_LIMIT);
+  return rows.map(({ hold, asset }) => ({
+    id: hold.id.toString(),
+    asset,
+    purpose: hold.purpose,
+    reference: hold.referenceId,
+    amount: hold.amount,
+    open: hold.amount - hold.captured - hold.released,
+    placedAtMs: hold.createdAt.getTime(),
+    expiresAtMs: hold.expiresAt?.getTime() ?? null,
+  }));
+}
+
+/** What is held on a user's accounts, and the holds that explain it, at one instant. */
+export type HeldMoney = Readonly<{
+  holds: readonly OpenHold[];
+  held: readonly Readonly<{ asset: string; held: bigint }>[];
+}>;
+
+export function readHeldMoney(database: Database, owner: string): Promise<HeldMoney> {
+  return database.transaction({ name: 'ledger.held_money', mode: 'snapshot' }, async (queries) => {
+    const held = await queries
+      .select({ asset: accounts.asset, held: accounts.held })
+      .from(accounts)
+      .where(and(eq(accounts.ownerId, owner), eq(accounts.kind, 'user'), gt(accounts.held, 0n)))
+      .orderBy(asc(accounts.asset));
+    return { held, holds: await selectOpenHolds(queries, owner) };
   });
 }
 
@@ -131,19 +150,66 @@ export function readStatement(
       )
       .orderBy(desc(entries.version))
       .limit(page.limit);
-    return rows.map(({ entry, journal }) => ({
-      version: entry.version,
-      journalId: entry.journalId.toString(),
-      kind: journal.kind,
-      referenceType: journal.referenceType,
-      referenceId: journal.referenceId,
-      postedChange: entry.postedChange,
-      heldChange: entry.heldChange,
-      posted: entry.posted,
-      held: entry.held,
-      atMs: journal.createdAt.getTime(),
-    }));
+    return rows.map(({ entry, journal }) => lineOf(entry, journal));
   });
+}
+
+/** One change of one of a user's balances. */
+export type OwnEntry = StatementLine & Readonly<{ asset: string; accountId: bigint }>;
+export type EntryPage = Readonly<{
+  owner: string;
+  asset?: string;
+  kind?: string;
+  /** Unix milliseconds, both inclusive. */
+  fromMs?: number;
+  toMs?: number;
+  /** The last entry of the page before. */
+  before?: Readonly<{ journalId: bigint; accountId: bigint; version: bigint }>;
+  limit: number;
+}>;
+
+/** Over all of a user's accounts, newest journal first. */
+export function readOwnEntries(database: Database, page: EntryPage): Promise<OwnEntry[]> {
+  assertLimit(page.limit);
+  const { before } = page;
+  return database.read('ledger.own_entries', async (queries) => {
+    const rows = await queries
+      .select({ entry: entries, journal: journals, asset: accounts.asset })
+      .from(accounts)
+      .innerJoin(entries, eq(entries.accountId, accounts.id))
+      .innerJoin(journals, eq(journals.id, entries.journalId))
+      .where(
+        and(
+          eq(accounts.ownerId, page.owner),
+          eq(accounts.kind, 'user'),
+          page.asset === undefined ? undefined : eq(accounts.asset, page.asset),
+          page.kind === undefined ? undefined : eq(journals.kind, page.kind),
+          page.fromMs === undefined ? undefined : gte(journals.createdAt, new Date(page.fromMs)),
+          page.toMs === undefined ? undefined : lte(journals.createdAt, new Date(page.toMs)),
+          before === undefined
+            ? undefined
+            : sql`(${entries.journalId}, ${entries.accountId}, ${entries.version}) < (${before.journalId}::bigint, ${before.accountId}::bigint, ${before.version}::bigint)`,
+        ),
+      )
+      .orderBy(desc(entries.journalId), desc(entries.accountId), desc(entries.version))
+      .limit(page.limit);
+    return rows.map(({ entry, journal, asset }) => ({ ...lineOf(entry, journal), asset, accountId: entry.accountId }));
+  });
+}
+
+function lineOf(entry: typeof entries.$inferSelect, journal: typeof journals.$inferSelect): StatementLine {
+  return {
+    version: entry.version,
+    journalId: entry.journalId.toString(),
+    kind: journal.kind,
+    referenceType: journal.referenceType,
+    referenceId: journal.referenceId,
+    postedChange: entry.postedChange,
+    heldChange: entry.heldChange,
+    posted: entry.posted,
+    held: entry.held,
+    atMs: journal.createdAt.getTime(),
+  };
 }
 
 /** Events after `since`, in order and without a gap; fewer than `limit` means that these were all. */

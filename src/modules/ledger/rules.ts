@@ -83,6 +83,7 @@ export const LEDGER_REFUSALS = [
   'already_reversed',
   'not_reversible',
   'asset_differs',
+  'above_limit',
 ] as const;
 export type LedgerRefusal = (typeof LEDGER_REFUSALS)[number];
 

@@ -6,9 +6,18 @@ import type { UserEvent } from './events.ts';
 import { LEDGER_REFUSALS } from './rules.ts';
 import type { HoldRequest, LedgerCommand, LedgerRefusal, Leg, Party, Release } from './rules.ts';
 
-/** Each statement is one call of a function of migration 0004; the database does the rest. */
+/** Each statement is one call of a function of the migrations; the database does the rest. */
 export function postStatement(command: LedgerCommand): Command {
   return callOf('ledger.post', sql`select ledger.post(${encodeCommand(command)}::text::jsonb) as answer`);
+}
+
+/** `limit` in smallest units: what the user's balance may come to. */
+export function grantPaperStatement(command: LedgerCommand, limit: bigint): Command {
+  const encoded = encodeCommand(command);
+  return callOf(
+    'ledger.grant_paper',
+    sql`select ledger.grant_paper(${encoded}::text::jsonb, ${limit.toString()}::numeric) as answer`,
+  );
 }
 
 export function openAccountsStatement(owner: string, assets: readonly string[]): Command {

@@ -1,0 +1,44 @@
+import { z } from 'zod';
+import { AuthenticateParams, EmptyParams, SubscribeParams, UnsubscribeParams } from './messages.ts';
+import { CancelAfterBody } from './trading-answers.ts';
+import { AmendOrderBody, PlaceBracketBody, PlaceOcoBody, PlaceOrderBody, QuoteBody } from './trading.ts';
+
+/** Visible ASCII: it travels in a header as well. */
+export const IdempotencyKey = z
+  .string()
+  .regex(/^[\x21-\x7e]{1,128}$/)
+  .meta({
+    id: 'IdempotencyKey',
+    description: 'The same key and request do it once and are answered the same again; another request is key_reused',
+  });
+const idempotencyKey = IdempotencyKey.optional();
+/** Ids are made by us and opaque; whatever else fits the pattern is simply not found. */
+export const OrderId = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/);
+const MarketFilter = { venue: PlaceOrderBody.shape.venue.optional(), symbol: PlaceOrderBody.shape.symbol.optional() };
+
+export const CONNECTION_METHODS = {
+  subscribe: SubscribeParams,
+  unsubscribe: UnsubscribeParams,
+  list: EmptyParams,
+  authenticate: AuthenticateParams,
+  ping: EmptyParams,
+} as const;
+/** The same commands as REST's, with the same bodies. */
+export const TRADING_METHODS = {
+  'order.place': PlaceOrderBody.extend({ idempotencyKey }),
+  'order.place_list': z.discriminatedUnion('kind', [
+    PlaceOcoBody.extend({ idempotencyKey }),
+    PlaceBracketBody.extend({ idempotencyKey }),
+  ]),
+  'order.amend': AmendOrderBody.extend({ orderId: OrderId, idempotencyKey }),
+  'order.cancel': z.strictObject({ orderId: OrderId }),
+  'order.cancel_all': z.strictObject(MarketFilter).optional(),
+  'order.cancel_after': CancelAfterBody,
+  'order.quote': QuoteBody,
+  balances: EmptyParams,
+} as const;
+export const METHODS = { ...CONNECTION_METHODS, ...TRADING_METHODS } as const;
+
+export type TradingMethodName = keyof typeof TRADING_METHODS;
+export type MethodName = keyof typeof METHODS;
+export type MethodParams<M extends MethodName> = z.infer<(typeof METHODS)[M]>;
