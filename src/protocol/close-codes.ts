@@ -7,6 +7,8 @@ export const CLOSE_CODES = {
   internal: { code: 3004, reason: 'internal' },
   slow_consumer: { code: 3008, reason: 'slow_consumer' },
   no_pong: { code: 3012, reason: 'no_pong' },
+  /** The credential of the connection has ended: a new one is needed before it is worth coming back. */
+  unauthorized: { code: 3500, reason: 'unauthorized' },
   bad_request: { code: 3501, reason: 'bad_request' },
   connection_limit: { code: 3504, reason: 'connection_limit' },
   forbidden: { code: 3507, reason: 'forbidden' },

@@ -8,6 +8,8 @@ export const CONNECTION_LIMITS = {
   /** Refused messages beyond the rate before the connection is closed as abuse. */
   rateStrikes: 100,
   connectionsPerIp: 1_000,
+  /** Authenticated ones of one user, on one server. */
+  connectionsPerUser: 100,
   handshakeTimeoutMs: 5_000,
   heartbeatMs: 5_000,
   /** Conflation starts past any of these three; the connection is closed past the second three. */

@@ -128,7 +128,27 @@ export const SubscribeParams = z.strictObject({
     .min(1),
 });
 export const UnsubscribeParams = z.strictObject({ streams: z.array(z.string()).min(1) });
-export const AuthenticateParams = z.strictObject({ token: z.string().max(4096) });
+const Credential = z.string().min(1).max(4096);
+/** Of an API key, without a request: PROTOCOL.md says what is signed. */
+export const SignedProof = z.strictObject({
+  keyId: z.string().min(1).max(64),
+  timestamp: TimestampMs,
+  recvWindow: z.int().min(1).max(60_000).optional(),
+  nonce: z.string().regex(/^[A-Za-z0-9_-]{8,64}$/),
+  signature: z.string().regex(/^[A-Za-z0-9_-]{20,128}$/),
+});
+export const AuthenticateParams = z.union([
+  z.strictObject({ token: Credential }),
+  z.strictObject({ ticket: Credential }),
+  z.strictObject({ signed: SignedProof }),
+]);
+export const AuthenticatedSchema = z
+  .strictObject({
+    userId: z.string(),
+    scopes: z.array(z.string()),
+    expiresAt: TimestampMs.meta({ description: 'authenticate again before, or the connection is closed' }),
+  })
+  .meta({ id: 'Authenticated' });
 export const EmptyParams = z.strictObject({}).optional();
 export const METHODS = {
   subscribe: SubscribeParams,
@@ -183,6 +203,8 @@ export type MessageKind = (typeof MESSAGE_KINDS)[number];
 export type StreamMessage = Readonly<z.infer<typeof StreamMessageSchema>>;
 export type Envelope = Readonly<z.infer<typeof EnvelopeSchema>>;
 export type SubscribeRequest = z.infer<typeof SubscribeParams>;
+export type AuthenticateRequest = z.infer<typeof AuthenticateParams>;
+export type Authenticated = z.infer<typeof AuthenticatedSchema>;
 export type Subscribed = z.infer<typeof SubscribedSchema>;
 export type SubscribeFailed = z.infer<typeof SubscribeFailedSchema>;
 /** A place in a stream. Positions of different epochs are never compared. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import {
+  AuthenticatedSchema,
   BookDeltaData,
   BookSnapshotData,
   CandleData,
@@ -65,7 +66,7 @@ export const METHOD_SUMMARIES: Readonly<Record<MethodName, string>> = {
   subscribe: 'Start streams, or go on after `since`; one result per stream, in order',
   unsubscribe: 'Stop streams',
   list: 'The streams of this connection',
-  authenticate: 'Present or renew a token',
+  authenticate: 'Prove whose connection this is, or renew the proof before it expires',
   ping: 'Answers the server time',
 };
 
@@ -74,7 +75,7 @@ const METHOD_RESULTS: Readonly<Record<MethodName, z.ZodType>> = {
   subscribe: z.array(z.union([SubscribedSchema, SubscribeFailedSchema])),
   unsubscribe: z.array(z.strictObject({ stream: z.string(), left: z.boolean() })),
   list: z.array(z.strictObject({ stream: z.string(), epoch: z.string(), seq: z.int().min(0) })),
-  authenticate: z.strictObject({}),
+  authenticate: AuthenticatedSchema,
   ping: z.strictObject({ serverTs: TimestampMs }),
 };
 
@@ -102,6 +103,7 @@ export function asyncapiSchemas(): Record<string, JsonSchema> {
     Error: WireErrorSchema,
     Subscribed: SubscribedSchema,
     SubscribeFailed: SubscribeFailedSchema,
+    Authenticated: AuthenticatedSchema,
     failure: z.strictObject({ id: RequestSchema.shape.id.nullable(), error: WireErrorSchema }),
   };
   for (const [channel, kinds] of Object.entries(CHANNEL_DATA)) {

@@ -1,3 +1,4 @@
+import type { Principal } from '../../modules/identity/index.ts';
 import { CLOSE_CODES, mayReconnect } from '../../protocol/close-codes.ts';
 import type { CloseName } from '../../protocol/close-codes.ts';
 import type { SystemEvents } from '../../protocol/messages.ts';
@@ -7,13 +8,14 @@ import type { InboundGuard } from './inbound-guard.ts';
 import type { Backlog } from './outbox.ts';
 import type { SlowReason } from './slow-consumer.ts';
 import type { Subscription, Topic } from './topic.ts';
-import type { ReplyAddress, ReplyBody, Wire } from './wire.ts';
+import type { Peer, ReplyAddress, ReplyBody, Wire } from './wire.ts';
 
 /** How long a peer may take to answer a close before its socket is destroyed. */
 const CLOSE_GRACE_MS = 1_000;
 /** Never a beat of a delivery: a subscription that starts has had no push. */
 const NO_BEAT = -1;
 
+export type ConnectionSocket = Readonly<{ wire: Wire; guard: InboundGuard; peer: Peer }>;
 export type ConnectionHooks = Readonly<{
   onSuspect: (connection: Connection) => void;
   onClosed: (connection: Connection) => void;
@@ -26,6 +28,9 @@ export class Connection {
   readonly guard: InboundGuard;
   readonly delivery: Delivery;
   readonly subscriptions = new Map<string, Subscription>();
+  readonly peer: Peer;
+  /** Whose connection it is, once that is proved; the authenticator's to set. */
+  principal: Principal | null = null;
   /** The last of the requests that run one after the other; null when none is running. */
   turn: Promise<void> | null = null;
   readonly #context: HubContext;
@@ -36,10 +41,12 @@ export class Connection {
   #inFlight = 0;
   #closeWhenIdle: CloseName | undefined;
 
-  constructor(id: string, wire: Wire, guard: InboundGuard, context: HubContext, hooks: ConnectionHooks) {
+  constructor(id: string, socket: ConnectionSocket, context: HubContext, hooks: ConnectionHooks) {
+    const { wire, guard, peer } = socket;
     this.id = id;
     this.wire = wire;
     this.guard = guard;
+    this.peer = peer;
     this.#context = context;
     this.#hooks = hooks;
     this.delivery = new Delivery({

@@ -8,7 +8,7 @@ import type { Hub } from './hub.ts';
 import type { Inbound } from './requests.ts';
 import { textFrame } from './text-frame.ts';
 import type { UpgradeRouter } from './upgrade-router.ts';
-import type { Frame, ReplyAddress, ReplyBody, Wire } from './wire.ts';
+import type { Frame, Peer, ReplyAddress, ReplyBody, Wire } from './wire.ts';
 
 export const PLAIN_DOOR_PATH = '/ws';
 /** How often the server pings; a peer that has been silent for two rounds is gone. */
@@ -31,7 +31,8 @@ export function attachPlainDoor(options: PlainDoorOptions): Door {
   const pingIntervalMs = options.pings?.intervalMs ?? PING_INTERVAL_MS;
   const server = new BoundedWebSocketServer({ noServer: true, maxPayload: hub.limits.inboundBytes });
   router.route(PLAIN_DOOR_PATH, (request, socket, head) => {
-    server.handleUpgrade(request, socket, head, (client) => serve(hub, client, socket, pingIntervalMs));
+    const peer = router.peerOf(request);
+    server.handleUpgrade(request, socket, head, (client) => serve(hub, client, { socket, peer, pingIntervalMs }));
   });
   return {
     async close() {
@@ -41,11 +42,13 @@ export function attachPlainDoor(options: PlainDoorOptions): Door {
   };
 }
 
-function serve(hub: Hub, client: WebSocket, socket: Socket, pingIntervalMs: number): void {
+type Upgraded = Readonly<{ socket: Socket; peer: Peer; pingIntervalMs: number }>;
+
+function serve(hub: Hub, client: WebSocket, { socket, peer, pingIntervalMs }: Upgraded): void {
   const wire = new PlainWire(client, socket, pingIntervalMs);
   // A frame that breaks RFC 6455: the library has answered with the fitting close code; the close event follows.
   client.on('error', () => undefined);
-  const connection = hub.open(wire, hub.createGuard());
+  const connection = hub.open(wire, hub.createGuard(), peer);
   client.on('message', (data: Buffer, isBinary: boolean) => {
     wire.alive = true;
     hub.receive(connection, () => readRequest(data, isBinary));

@@ -7,6 +7,8 @@ import { CLOSE_CODES, mayReconnect } from '../../protocol/close-codes.ts';
 import type { PreparedMessage } from '../../protocol/envelope.ts';
 import type { SystemEvents } from '../../protocol/messages.ts';
 import { BoundedWebSocketServer } from './bounded-websocket-server.ts';
+import { createAdmission } from './admission.ts';
+import type { Admission } from './admission.ts';
 import { createControlAdapter } from './control-adapter.ts';
 import type { ControlClients } from './control-adapter.ts';
 import type { Door } from './door-plain.ts';
@@ -43,7 +45,12 @@ export function attachSocketIoDoor(options: SocketIoDoorOptions): Door & { reado
   const io = new Server(createServer(), serverOptions(options));
   const guards = new WeakMap<EngineSocket, InboundGuard>();
   io.engine.on('connection', (conn: EngineSocket) => guards.set(conn, guardEngine(hub, conn)));
-  io.on('connection', (socket) => serve(hub, socket, guards.get(socket.conn)!));
+  const admission = createAdmission(options);
+  io.use(admission.middleware);
+  io.on('connection', (socket) => {
+    const { peer, proof } = admission.of(socket);
+    serve(hub, socket, { guard: guards.get(socket.conn)!, peer, proof });
+  });
   router.route(SOCKETIO_DOOR_PATH, (request, socket, head) => {
     if (isHandshake(request)) io.engine.handleUpgrade(request, socket, head);
     else refuseUpgrade(socket, 'bad_request', 'a handshake has EIO=4 and transport=websocket, and no sid');
@@ -96,15 +103,18 @@ function guardEngine(hub: Hub, conn: EngineSocket): InboundGuard {
   return guard;
 }
 
-function serve(hub: Hub, socket: IoSocket, guard: InboundGuard): void {
+type Admitted = Admission & Readonly<{ guard: InboundGuard }>;
+
+function serve(hub: Hub, socket: IoSocket, { guard, peer, proof }: Admitted): void {
   const { conn } = socket;
-  const connection = hub.open(new SocketIoWire(conn), guard);
+  const connection = hub.open(new SocketIoWire(conn), guard, peer);
   // Never calls on: what a client sends must not reach listeners, whose names (`disconnect`, `error`) it could choose.
   socket.use(([event]) => hub.receive(connection, () => (event as unknown as InboundEvent).read()));
   socket.on('error', () => connection.close('bad_request'));
   // The client has left the namespace but kept the transport; nothing else is served on it.
   socket.on('disconnect', () => conn.close());
   conn.on('close', (reason: string) => connection.onClosed(closeCodeOf(reason)));
+  if (proof && !hub.authenticator!.adopt(connection, proof).ok) connection.close('unauthorized');
 }
 
 /** engine.io tells reasons, not codes. */

@@ -1,9 +1,23 @@
 import type { Clock } from '../../kernel/clock.ts';
+import type { Identity } from '../../modules/identity/index.ts';
+import type { Ledger } from '../../modules/ledger/index.ts';
+import type { OrderDesk } from '../../modules/orders/index.ts';
+import type { PortfolioDesk, UserLog } from '../../modules/portfolio/index.ts';
 import type { Log } from '../../platform/log.ts';
 import type { ConnectionLimits } from '../../protocol/limits.ts';
+import type { Authenticator } from './authentication.ts';
 import type { HubMetrics } from './hub-metrics.ts';
 import type { StreamGate } from './stream-gate.ts';
 import type { Topics } from './topic.ts';
+
+/** Everything that belongs to users. A hub without it serves public streams only. */
+export type HubAccounts = Readonly<{
+  identity: Identity;
+  orders: OrderDesk;
+  ledger: Ledger;
+  portfolio: PortfolioDesk;
+  userLog: UserLog;
+}>;
 
 /** What connections share. */
 export type HubContext = Readonly<{
@@ -13,6 +27,9 @@ export type HubContext = Readonly<{
   metrics: HubMetrics;
   topics: Topics;
   gate: StreamGate;
+  accounts: HubAccounts | null;
+  /** Null exactly when there are no accounts. */
+  authenticator: Authenticator | null;
   /** How long a subscribe request waits for a stream that nobody used until now. */
   coldStreamMs: number;
   isDraining: () => boolean;

@@ -7,8 +7,9 @@ import type { Metrics } from '../../platform/metrics.ts';
 import { CONNECTION_LIMITS } from '../../protocol/limits.ts';
 import type { ConnectionLimits } from '../../protocol/limits.ts';
 import type { PreparedMessage } from '../../protocol/envelope.ts';
+import { Authenticator } from './authentication.ts';
 import { Connection } from './connection.ts';
-import type { HubContext } from './hub-context.ts';
+import type { HubAccounts, HubContext } from './hub-context.ts';
 import { createHubMetrics } from './hub-metrics.ts';
 import type { HubFigures, HubMetrics } from './hub-metrics.ts';
 import { InboundGuard } from './inbound-guard.ts';
@@ -17,7 +18,8 @@ import { RequestIntake } from './requests.ts';
 import type { Inbound } from './requests.ts';
 import { createStreamGate } from './stream-gate.ts';
 import { Topics } from './topic.ts';
-import type { DoorName, Wire } from './wire.ts';
+import { UNKNOWN_PEER } from './wire.ts';
+import type { DoorName, Peer, Wire } from './wire.ts';
 
 /** How often backlogs are judged; heartbeats are spread over as many ticks as fit in their interval. */
 const TICK_MS = 500;
@@ -35,6 +37,7 @@ export type HubOptions = Readonly<{
   random: Random;
   log: Log;
   metrics: Metrics;
+  accounts?: HubAccounts;
   limits?: Partial<ConnectionLimits>;
   coldStreamMs?: number;
 }>;
@@ -43,11 +46,13 @@ export interface Hub {
   readonly limits: ConnectionLimits;
   readonly isDraining: boolean;
   readonly connectionCount: number;
+  /** Null where there are no accounts. */
+  readonly authenticator: Authenticator | null;
   connections(): Iterable<Connection>;
   /** For a socket that may not be a connection yet: what it sends counts from its first byte. */
   createGuard(): InboundGuard;
   /** Welcomes a new client. The door reports inbound messages to `receive` and the end to `connection.onClosed`. */
-  open(wire: Wire, guard: InboundGuard): Connection;
+  open(wire: Wire, guard: InboundGuard, peer?: Peer): Connection;
   receive(connection: Connection, read: () => Inbound): void;
   /** A handshake was refused. */
   refused(reason: string): void;
@@ -63,6 +68,7 @@ export function createHub(options: HubOptions): Hub {
 
 class LiveHub implements Hub {
   readonly limits: ConnectionLimits;
+  readonly authenticator: Authenticator | null;
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #log: Log;
@@ -93,6 +99,10 @@ class LiveHub implements Hub {
       clockMs: () => this.#clock.monotonic(),
       onFanOut: (prepared) => this.#sampleLatency(prepared),
     });
+    const { accounts = null } = options;
+    const { log, clock } = options;
+    const { limits } = this;
+    this.authenticator = accounts && new Authenticator({ identity: accounts.identity, clock, log, limits });
     this.#context = {
       limits: this.limits,
       clock: this.#clock,
@@ -100,6 +110,8 @@ class LiveHub implements Hub {
       metrics: this.#metrics,
       topics: this.#topics,
       gate: createStreamGate(options.directory),
+      accounts,
+      authenticator: this.authenticator,
       coldStreamMs: options.coldStreamMs ?? COLD_STREAM_MS,
       isDraining: () => this.#draining,
     };
@@ -125,8 +137,8 @@ class LiveHub implements Hub {
     return new InboundGuard(this.limits, this.#clock.monotonic());
   }
 
-  open(wire: Wire, guard: InboundGuard): Connection {
-    const connection = new Connection(randomUUID(), wire, guard, this.#context, {
+  open(wire: Wire, guard: InboundGuard, peer: Peer = UNKNOWN_PEER): Connection {
+    const connection = new Connection(randomUUID(), { wire, guard, peer }, this.#context, {
       onSuspect: (suspect) => this.#suspect(suspect),
       onClosed: (closed) => this.#forget(closed),
     });
@@ -165,6 +177,7 @@ class LiveHub implements Hub {
 
   stop(): void {
     clearInterval(this.#timer);
+    this.authenticator?.stop();
     for (const timer of this.#drainTimers) clearTimeout(timer);
     this.#drainTimers.clear();
     for (const connection of this.#connections) connection.close('shutdown');
@@ -196,6 +209,7 @@ class LiveHub implements Hub {
 
   #forget(connection: Connection): void {
     this.#connections.delete(connection);
+    this.authenticator?.forget(connection);
     for (const slot of this.#slots) slot.delete(connection);
     if (this.#connections.size === 0) for (const tell of this.#onEmpty) tell();
   }
@@ -205,6 +219,7 @@ class LiveHub implements Hub {
     const nowMs = this.#clock.monotonic();
     for (const connection of this.#connections) if (connection.isOpen) connection.delivery.check(nowMs);
     for (const connection of this.#slots[this.#tick % this.#slots.length]!) connection.heartbeat();
+    this.authenticator?.check();
     this.#metrics.carryOver();
   }
 

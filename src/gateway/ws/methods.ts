@@ -2,6 +2,7 @@ import { wireError } from '../../protocol/errors.ts';
 import type { WireError } from '../../protocol/errors.ts';
 import type { ConnectionLimits } from '../../protocol/limits.ts';
 import type {
+  AuthenticateRequest,
   MethodName,
   StreamPosition,
   SubscribeFailed,
@@ -11,6 +12,7 @@ import type {
 import { parseStreamName } from '../../protocol/streams.ts';
 import type { StreamSpec } from '../../protocol/streams.ts';
 import type { Connection } from './connection.ts';
+import { after } from './deferral.ts';
 import type { HubContext } from './hub-context.ts';
 import type { Topic } from './topic.ts';
 
@@ -22,7 +24,7 @@ export type Methods = Readonly<{
   subscribe: Method<SubscribeRequest>;
   unsubscribe: Method<{ streams: string[] }>;
   list: Method<unknown>;
-  authenticate: Method<unknown>;
+  authenticate: Method<AuthenticateRequest>;
   ping: Method<unknown>;
 }> &
   Readonly<Record<MethodName, unknown>>;
@@ -39,12 +41,21 @@ export function createMethods(context: HubContext): Methods {
     subscribe: (connection, params) => subscribe(context, connection, params),
     unsubscribe: (connection, params) => unsubscribe(context, connection, params.streams),
     list: (connection) => ({ ok: true, result: listOf(connection) }),
-    authenticate: () => ({
-      ok: false,
-      error: wireError('unauthorized', 'This server has no accounts: public streams need no authentication'),
-    }),
+    authenticate: (connection, credentials) => authenticate(context, connection, credentials),
     ping: () => ({ ok: true, result: { serverTs: context.clock.now() } }),
   };
+}
+
+function authenticate(
+  { authenticator }: HubContext,
+  connection: Connection,
+  credentials: AuthenticateRequest,
+): MethodOutcome | Deferred {
+  if (authenticator === null) {
+    const message = 'This server has no accounts: public streams need no authentication';
+    return { ok: false, error: wireError('unauthorized', message) };
+  }
+  return after(authenticator.prove(credentials, connection.peer), (proof) => authenticator.adopt(connection, proof));
 }
 
 function subscribe(context: HubContext, connection: Connection, params: SubscribeRequest): MethodOutcome | Deferred {

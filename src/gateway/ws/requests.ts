@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { ImpossibleError } from '../../kernel/assert.ts';
+import { databaseFailureIn } from '../../platform/postgres-failure.ts';
 import type { ErrorCode } from '../../protocol/errors.ts';
 import { wireError } from '../../protocol/errors.ts';
 import { METHODS } from '../../protocol/messages.ts';
@@ -23,8 +24,8 @@ export type Inbound = Readonly<
 
 type Call = Readonly<{ address: ReplyAddress; method: MethodName; start: () => MethodOutcome | Deferred }>;
 
-/** These run one after the other on a connection: an unsubscribe must not overtake a subscribe that waits for a cold stream. */
-const IN_TURN: ReadonlySet<MethodName> = new Set(['subscribe', 'unsubscribe', 'list']);
+/** These run one after the other on a connection: an unsubscribe must not overtake a subscribe that waits for a cold stream, nor a subscribe the proof of whose it is. */
+const IN_TURN: ReadonlySet<MethodName> = new Set(['subscribe', 'unsubscribe', 'list', 'authenticate']);
 
 /**
  * The one way in for every message, through either door: rate, shape, depth, closed method list, schema, and nothing that
@@ -99,7 +100,7 @@ export class RequestIntake {
         method: call.method,
         err: error,
       });
-      this.#refuse(connection, call.address, call.method, 'internal');
+      this.#refuse(connection, call.address, call.method, failureCode(error));
     }
     return null;
   }
@@ -117,6 +118,13 @@ export class RequestIntake {
     const retryAfterMs = code === 'rate_limited' ? connection.guard.retryAfterMs(clock.monotonic()) : undefined;
     connection.reply(address, { error: wireError(code, why, retryAfterMs) });
   }
+}
+
+/** What the client can do about a failure of ours; the rest of it stays here. */
+function failureCode(error: unknown): ErrorCode {
+  const kind = databaseFailureIn(error)?.kind;
+  if (kind === undefined || kind === 'outcome_unknown') return 'internal';
+  return kind === 'conflict' ? 'conflict' : 'overloaded';
 }
 
 function isMethod(name: string): name is MethodName {

@@ -53,12 +53,20 @@ class TextDecoder extends EventEmitter {
     if (type !== CONNECT && type !== DISCONNECT && type !== EVENT) throw new Error('not a packet type of ours');
     const { namespace, rest } = splitNamespace(chunk);
     const packet = { type, nsp: namespace };
-    this.emit('decoded', type === EVENT ? { ...packet, data: [new InboundEvent(rest)] } : packet);
+    if (type === EVENT) this.emit('decoded', { ...packet, data: [new InboundEvent(rest)] });
+    else this.emit('decoded', type === CONNECT && rest !== '' ? { ...packet, data: connectData(rest) } : packet);
   }
 
   destroy(): void {
     this.removeAllListeners();
   }
+}
+
+/** The library reads properties of whatever it gets here, also of null. */
+function connectData(text: string): object {
+  const value: unknown = JSON.parse(text);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error('auth is an object');
+  return value;
 }
 
 function splitNamespace(packet: string): { namespace: string; rest: string } {

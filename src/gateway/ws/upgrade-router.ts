@@ -5,10 +5,12 @@ import type { ErrorCode } from '../../protocol/errors.ts';
 import { ERRORS, wireError } from '../../protocol/errors.ts';
 import type { ClientAddress } from './client-address.ts';
 import type { Hub } from './hub.ts';
+import type { Peer } from './wire.ts';
 
 /** All doors together. Some 25 KB of memory each; past it the server protects those it has. */
 const CONNECTIONS_LIMIT = 20_000;
 const RETRY_AFTER_SECONDS = 5;
+const USER_AGENT_LIMIT_CHARS = 256;
 
 export type UpgradeHandler = (request: IncomingMessage, socket: Socket, head: Buffer) => void;
 
@@ -46,6 +48,11 @@ export class UpgradeRouter {
 
   unroute(path: string): void {
     this.#routes.delete(path);
+  }
+
+  peerOf(request: IncomingMessage): Peer {
+    const userAgent = request.headers['user-agent']?.slice(0, USER_AGENT_LIMIT_CHARS) ?? null;
+    return { ip: this.#options.clientAddress(request), userAgent };
   }
 
   /** Stops listening and destroys what is left. */

@@ -4,6 +4,10 @@ import type { SystemEvents } from '../../protocol/messages.ts';
 
 export type DoorName = 'socketio' | 'plain';
 
+/** Where a socket comes from, as its handshake said. */
+export type Peer = Readonly<{ ip: string; userAgent: string | null }>;
+export const UNKNOWN_PEER: Peer = { ip: 'unknown', userAgent: null };
+
 /** Bytes ready for a socket, shared by all receivers of one message behind one door. `packet` is for the library behind the Socket.IO door. */
 export type Frame = Readonly<{ buffer: Buffer; packet?: SocketIoPacket }>;
 export type SocketIoPacket = Readonly<{
