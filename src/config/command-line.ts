@@ -17,7 +17,7 @@ export type DatabaseCommand = Readonly<{ name: (typeof DATABASE_COMMANDS)[number
 /** Makes a user an admin: the first one cannot be made by another. */
 export type GrantCommand = Readonly<{ name: 'admin:grant'; email: string }>;
 export type Command =
-  | Readonly<{ name: 'serve'; demo: boolean }>
+  | Readonly<{ name: 'serve'; demo: boolean; sharePort: boolean; workers: number | null }>
   | RecordCommand
   | DatabaseCommand
   | GrantCommand
@@ -31,6 +31,8 @@ const SYMBOLS_LIMIT = 100;
 export const USAGE = `Usage:
   node src/main.ts              serve, with what the environment says (.env.example explains every variable)
   node src/main.ts --demo       serve market data of the sandbox exchange: a simulation, or a recording with REPLAY_DIR
+      --workers n               n gateway processes that share PORT, and one with the other roles; needs REDIS_URL
+      --share-port              let other processes of this machine listen on PORT as well
   node src/main.ts record       write live market data to disk, for REPLAY_DIR; with npm: npm run record -- --seconds 60
       --venues a,b              default ${DEFAULT_VENUES.join(',')}
       --symbols A/B,C/D         default BTC/USDT,ETH/USDT (where a venue lists them)
@@ -49,9 +51,19 @@ export function parseCommandLine(words: readonly string[]): CommandLine {
   const database = DATABASE_COMMANDS.find((name) => name === first);
   if (database !== undefined && words.length === 1) return { ok: true, command: { name: database } };
   if (first === 'admin:grant') return parseGrant(words.slice(1));
-  const strange = words.filter((word) => word !== '--demo');
+  return parseServe(words);
+}
+
+function parseServe(words: readonly string[]): CommandLine {
+  const at = words.indexOf('--workers');
+  const known = (word: string, index: number) =>
+    word === '--demo' || word === '--share-port' || (at >= 0 && (index === at || index === at + 1));
+  const strange = words.filter((word, index) => !known(word, index));
   if (strange.length > 0) return refuse(strange.map((word) => [word, 'is not understood; --help lists what is']));
-  return { ok: true, command: { name: 'serve', demo: words.includes('--demo') } };
+  const workers = at < 0 ? null : VARIABLES.WORKERS.value.safeParse(words[at + 1] ?? '');
+  if (workers !== null && !workers.success) return refuse([['--workers', workers.error.issues[0]!.message]]);
+  const [demo, sharePort] = [words.includes('--demo'), words.includes('--share-port')];
+  return { ok: true, command: { name: 'serve', demo, sharePort, workers: workers?.data ?? null } };
 }
 
 function parseGrant(words: readonly string[]): CommandLine {

@@ -49,7 +49,10 @@ const INVALID: [variable: string, value: string][] = [
   ['ROLES', 'all,feed'],
   ['ROLES', 'feed,'],
   ['ROLES', 'feed'],
-  ['WORKERS', 'mailer'],
+  ['WORKERS', 'all'],
+  ['WORKERS', '0'],
+  ['WORKERS', '65'],
+  ['WORKERS', '2'],
   ['CORS_ORIGINS', '*'],
   ['CORS_ORIGINS', 'null'],
   ['CORS_ORIGINS', 'app.example.com'],
@@ -224,6 +227,15 @@ describe('what the variables mean together', () => {
     expect(problemsOf(load({ ROLES: 'feed', REDIS_URL }))).toEqual([]);
   });
 
+  it('several gateways on one port need Redis, and the command line wins', () => {
+    const env = { REDIS_URL: 'redis://cache', WORKERS: '3' };
+    expect(configOf(env)).toMatchObject({ workers: 3, sharePort: false });
+    expect(configOf(env, ['--workers', '4']).workers).toBe(4);
+    expect(problemsOf(load({}, ['--workers', '2']))).toEqual(['WORKERS']);
+    expect(problemsOf(load({ ...env, ROLES: 'feed' }))).toEqual(['WORKERS']);
+    expect(configOf({}, ['--share-port']).sharePort).toBe(true);
+  });
+
   it('paper funds are an asset and an amount each', () => {
     expect(configOf({ PAPER_FUNDS: 'USDT:5,BTC:1' }).paperFunds).toEqual([
       { code: 'USDT', amount: '5' },
@@ -251,6 +263,9 @@ describe('the command line', () => {
     [['serve'], 'serve'],
     [['db:migrate', 'now'], 'db:migrate'],
     [['admin:grant'], 'admin:grant'],
+    [['--workers'], '--workers'],
+    [['--workers', '0'], '--workers'],
+    [['--workers', '2', '3'], '3'],
     [['admin:grant', 'ada'], 'admin:grant'],
     [['admin:grant', 'a@b.c', 'd@e.f'], 'admin:grant'],
     [['record', '--seconds', '0'], '--seconds'],

@@ -30,6 +30,11 @@ export function loadFromProcess(): Loaded {
   });
 }
 
+/** For a server process that this one starts: its own surroundings with `changes` over them. */
+export function environmentOfChild(changes: Readonly<Record<string, string>>): Record<string, string | undefined> {
+  return { ...process.env, ...changes };
+}
+
 function readEnvFile(path: string): Record<string, string | undefined> {
   return statSync(path, { throwIfNoEntry: false })?.isFile() ? parseEnv(readFileSync(path, 'utf8')) : {};
 }
@@ -44,12 +49,18 @@ export function loadConfig(surroundings: Surroundings): Loaded {
   if (!line.ok) return { ok: false, problems: [...line.problems, ...problems] };
   const demo = line.command.name === 'serve' && line.command.demo;
   const marketData = decideSource(values, demo);
-  if (line.command.name === 'serve') {
-    const facts = { values, given, demo, marketData, broken: new Set(problems.map((each) => each.variable)) };
+  const serve = line.command.name === 'serve' ? line.command : null;
+  const workers = serve?.workers ?? values.WORKERS ?? 1;
+  if (serve) {
+    const facts = { values, given, workers, demo, marketData, broken: new Set(problems.map((each) => each.variable)) };
     problems.push(...contradictions(facts, surroundings));
   }
   if (problems.length > 0) return { ok: false, problems };
-  return { ok: true, config: freeze(values, demo, marketData), command: line.command };
+  return {
+    ok: true,
+    config: freeze(values, { demo, marketData, workers, sharePort: serve?.sharePort ?? false }),
+    command: line.command,
+  };
 }
 
 function isSet(text: string | undefined): text is string {
@@ -81,6 +92,7 @@ type Facts = Readonly<{
   values: Values;
   given: ReadonlySet<VariableName>;
   demo: boolean;
+  workers: number;
   marketData: MarketDataSource;
   /** Already complained about; a rule that rests on them would only repeat it. */
   broken: ReadonlySet<string>;
@@ -96,6 +108,11 @@ function contradictions(facts: Facts, surroundings: Surroundings): NameProblem[]
   if (split && values.REDIS_URL === undefined && !broken.has('REDIS_URL')) {
     complain('ROLES', 'splits the roles over processes, which needs REDIS_URL; without it only ROLES=all works');
   }
+  if (facts.workers > 1 && values.REDIS_URL === undefined && !broken.has('REDIS_URL')) {
+    complain('WORKERS', 'starts several processes, which needs REDIS_URL');
+  }
+  if (facts.workers > 1 && !roles.includes('gateway'))
+    complain('WORKERS', 'is the number of gateways, and ROLES names none');
   const apart = roles.includes('gateway') !== roles.includes('worker');
   if (
     split &&
@@ -145,12 +162,15 @@ function rolesOf(values: Values): readonly RoleName[] {
 }
 
 /** Only called when every value was good, so that what has a fallback is there. */
-function freeze(values: Values, demo: boolean, marketData: MarketDataSource): Config {
+function freeze(values: Values, chosen: Pick<Config, 'demo' | 'marketData' | 'workers' | 'sharePort'>): Config {
+  const { marketData } = chosen;
   const venues = values.VENUES ?? (marketData === 'recording' ? null : DEFAULT_VENUES);
   return Object.freeze({
     appMode: values.APP_MODE!,
-    demo,
+    demo: chosen.demo,
     roles: rolesOf(values),
+    workers: chosen.workers,
+    sharePort: chosen.sharePort,
     host: values.HOST!,
     port: values.PORT!,
     opsPort: values.OPS_PORT!,

@@ -61,7 +61,7 @@ function venueProblem(text: string): string | null {
 export const VARIABLES = {
   APP_MODE: variable(choice(APP_MODES), 'development'),
   ROLES: variable(list<'all' | RoleName>(roleProblem), 'all'),
-  WORKERS: variable(choice(['all']), 'all'),
+  WORKERS: variable(integer({ min: 1, max: 64 }), '1'),
   HOST: variable(Host, '127.0.0.1'),
   PORT: variable(integer(PORT_LIMITS), '3000'),
   OPS_PORT: variable(integer(PORT_LIMITS), '9464'),
@@ -105,6 +105,10 @@ export type Config = Readonly<{
   /** Started with `--demo`: a human is watching. */
   demo: boolean;
   roles: readonly RoleName[];
+  /** Gateway processes that share `port`; 1: everything in this process. */
+  workers: number;
+  /** Started with `--share-port`: other processes of this machine listen on `port` as well. */
+  sharePort: boolean;
   host: string;
   port: number;
   opsPort: number;

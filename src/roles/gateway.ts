@@ -44,7 +44,12 @@ export async function startGatewayRole(
   });
   stops.push('http', () => http.app.close());
   const { host } = config;
-  await listening('PORT', config, () => http.app.listen({ host, port: config.port }));
+  // fastify hands its options on to node's `listen`, which knows this one; its types do not.
+  const place: { host: string; port: number } = Object.assign(
+    { host, port: config.port },
+    config.sharePort ? { reusePort: true } : {},
+  );
+  await listening('PORT', config, () => http.app.listen(place));
   const { port } = http.server.address() as AddressInfo;
   const limits = { connectionsPerIp: config.connectionsPerIp };
   const hub = createHub({ cache, directory, clock, random: Math.random, log, metrics, limits });

@@ -5,6 +5,7 @@ import type { Log } from '../platform/log.ts';
 import { startDatabaseCommand } from './database-commands.ts';
 import type { Running } from './parts.ts';
 import { StartFailure } from './start-failure.ts';
+import { startSupervisor } from './supervisor.ts';
 import { startServer } from './wiring.ts';
 
 /** After a clean stop nothing should be left that keeps the process alive; this long is given to prove it. */
@@ -39,7 +40,7 @@ export async function runProcess(config: Config, command: WorkCommand): Promise<
 async function startCommand(config: Config, command: WorkCommand, log: Log): Promise<Running> {
   switch (command.name) {
     case 'serve':
-      return startServer(config, log);
+      return config.workers > 1 ? startSupervisor(config, log) : startServer(config, log);
     case 'record': {
       // Loads ccxt into this thread, which a server leaves to threads of its own.
       const { startRecording } = await import('./record.ts');
@@ -63,6 +64,8 @@ function firstSignal(log: Log, timeoutMs: number): Promise<void> {
     };
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
+    // A server that was started by another one must not outlive it.
+    process.once('disconnect', () => onSignal('SIGHUP'));
   });
 }
 

@@ -46,6 +46,8 @@ async function startParts(config: Config, log: Log, stops: StopStack): Promise<R
   const opsPort = await listening('OPS_PORT', { host: config.host, port: config.opsPort }, () =>
     ops.listen(config.host, config.opsPort),
   );
+  // Whoever started this process with a channel wants to know where to look after it.
+  process.send?.({ opsUrl: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${opsPort}` });
   const bus = createBus(config, log, metrics);
   const parts: Parts = { config, version: readVersion(), log, metrics, clock, bus, stops };
   const feed = config.roles.includes('feed') ? await prepareFeedRole(parts) : null;
@@ -70,7 +72,8 @@ async function startParts(config: Config, log: Log, stops: StopStack): Promise<R
       bus: bus.health,
       venues: venueReadiness(directory, watch, venues),
     });
-  const guide = config.demo && port !== null ? () => describeDemo({ config, port, opsPort, directory }) : null;
+  const guide =
+    config.demo && port !== null && !config.sharePort ? () => describeDemo({ config, port, opsPort, directory }) : null;
   const readyCheck = announceReadiness(log, readiness, () => {
     const { host, roles, marketData } = config;
     log.info({ event: 'tidewire ready', host, port, opsPort, roles, marketData, venues });
