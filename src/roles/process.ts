@@ -65,7 +65,9 @@ function firstSignal(log: Log, timeoutMs: number): Promise<void> {
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
     // A server that was started by another one must not outlive it.
-    process.once('disconnect', () => onSignal('SIGHUP'));
+    process.once('disconnect', () => {
+      if (!stopping) onSignal('SIGHUP');
+    });
   });
 }
 
@@ -77,6 +79,8 @@ function endByForce(log: Log, reason: string): void {
 function endWhenIdle(log: Log): void {
   log.info({ event: 'stopped' });
   process.exitCode = 0;
+  // The channel to whoever started this process would keep it alive.
+  if (process.connected) process.disconnect();
   setTimeout(() => {
     log.warn({ event: 'handles_left', handles: process.getActiveResourcesInfo() });
     process.exit(0);

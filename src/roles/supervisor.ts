@@ -44,7 +44,7 @@ async function superviseAll(config: Config, log: Log, stops: StopStack): Promise
     for (const child of children) parts.push({ process: child.name, text: await child.metrics() });
     return mergeExpositions(parts);
   };
-  const restarts = metrics.counter('supervisor_restarts_total', 'Processes that ended by themselves', ['process']);
+  const restarts = metrics.counter('supervisor_restarts_total', 'Processes that ended by themselves', ['child']);
   let serving = true;
   const readiness = () => {
     const missing = children.filter((child) => !child.ready).map((child) => child.name);
@@ -60,7 +60,7 @@ async function superviseAll(config: Config, log: Log, stops: StopStack): Promise
   const databaseUrl = await shareDatabase(config, log, stops);
   const shared = { PORT: `${port}`, ...(databaseUrl === null ? {} : { DATABASE_URL: databaseUrl }) };
   for (const post of postsOf(config)) {
-    const child = startPost(config, log, post, shared, () => restarts.inc({ process: post.name }));
+    const child = startPost(config, log, post, shared, () => restarts.inc({ child: post.name }));
     children.push(child);
     stops.push(post.name, () => child.stop());
   }
