@@ -1,3 +1,5 @@
+import type { PrivateStream } from '../../protocol/trading.ts';
+
 /** What happened to a user's money, as it stands in the user's event log. Amounts are smallest units, as text. */
 export type BalanceEvent = Readonly<{
   type: 'balance';
@@ -24,3 +26,6 @@ export type UserEvent = Readonly<{
   /** When its transaction began, by the database's clock; not in the order of `seq`. Unix milliseconds. */
   atMs: number;
 }>;
+
+/** An event as the log has it: with its place in the private stream that carries it, which rises by exactly 1 there. */
+export type LoggedEvent = UserEvent & Readonly<{ stream: PrivateStream; streamSeq: number }>;

@@ -2,13 +2,17 @@ import type { Outcome } from '../../kernel/outcome.ts';
 import * as commands from './commands.ts';
 import type { LedgerDeps, Posted } from './commands.ts';
 import * as queries from './queries.ts';
+import * as events from './event-log.ts';
 import type { LedgerRefusal } from './rules.ts';
 
 export { AMOUNT_LIMIT, SCALE_LIMIT, feeUnits, formatAmount, parseAmount, parseDecimal, quoteUnits } from './amounts.ts';
 export type { ExactDecimal, Rounding } from './amounts.ts';
 export type { LedgerDeps, PlacedHold, Posted, PostedBalance, Posting } from './commands.ts';
-export type { BalanceEvent, UserEvent } from './events.ts';
-export type { Balance, EntryPage, EventPage, HeldMoney, OpenHold, OwnEntry, StatementLine } from './queries.ts';
+export { EVENTS_LIMIT, READERS_LIMIT, readLogHeads } from './event-log.ts';
+export type { EventPage, LogHeads, LogReader } from './event-log.ts';
+export type { BalanceEvent, LoggedEvent, UserEvent } from './events.ts';
+export { selectBalances } from './queries.ts';
+export type { Balance, EntryPage, HeldMoney, OpenHold, OwnEntry, StatementLine } from './queries.ts';
 export { PAPER_FUNDS_LIMIT, PAPER_SCALE, givePaperFunds, grantInitialFunds, paperAsset } from './paper-funds.ts';
 export type { PaperFunds } from './paper-funds.ts';
 export { createMoneyView } from './money-view.ts';
@@ -56,8 +60,11 @@ export interface Ledger {
   heldMoney(owner: string): Promise<queries.HeldMoney>;
   statement(page: Parameters<typeof queries.readStatement>[1]): Promise<queries.StatementLine[]>;
   ownEntries(page: queries.EntryPage): Promise<queries.OwnEntry[]>;
-  eventsSince(page: Parameters<typeof queries.readEventsSince>[1]): Promise<queries.EventPage>;
+  eventsSince(page: Parameters<typeof events.readEventsSince>[1]): Promise<events.EventPage>;
+  streamSince(page: Parameters<typeof events.readStreamSince>[1]): Promise<events.EventPage>;
+  news(readers: readonly events.LogReader[], perReader: number): ReturnType<typeof events.readNews>;
   eventHeads(userIds: readonly string[]): Promise<Map<string, number>>;
+  eventEpoch(): Promise<string>;
   assets(): Promise<Map<string, number>>;
 }
 
@@ -83,8 +90,11 @@ export function createLedger(deps: LedgerDeps): Ledger {
     heldMoney: (owner) => queries.readHeldMoney(database, owner),
     statement: (page) => queries.readStatement(database, page),
     ownEntries: (page) => queries.readOwnEntries(database, page),
-    eventsSince: (page) => queries.readEventsSince(database, page),
-    eventHeads: (userIds) => queries.readEventHeads(database, userIds),
+    eventsSince: (page) => events.readEventsSince(database, page),
+    streamSince: (page) => events.readStreamSince(database, page),
+    news: (readers, perReader) => events.readNews(database, readers, perReader),
+    eventHeads: (userIds) => events.readEventHeads(database, userIds),
+    eventEpoch: () => events.readEventEpoch(database),
     assets: () => queries.readAssets(database),
   };
 }

@@ -1,9 +1,8 @@
-import { and, asc, desc, eq, gt, gte, inArray, lt, lte, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, gt, gte, lt, lte, sql } from 'drizzle-orm';
 import { assert } from '../../kernel/assert.ts';
 import type { Database, Queries } from '../../platform/postgres.ts';
-import type { UserEvent } from './events.ts';
 import type { HouseKind } from './rules.ts';
-import { accounts, assets, balances, entries, eventHeads, holds, journals, userEvents } from './tables.ts';
+import { accounts, assets, balances, entries, holds, journals } from './tables.ts';
 
 /** Smallest units. `available` is what can be spent: posted without what is held. */
 export type Balance = Readonly<{ asset: string; posted: bigint; held: bigint; available: bigint; version: bigint }>;
@@ -31,24 +30,20 @@ export type StatementLine = Readonly<{
   held: bigint;
   atMs: number;
 }>;
-export type EventPage = Readonly<{
-  events: readonly UserEvent[];
-  /** The user's last sequence number, at least; 0 while there are no events. */
-  headSeq: number;
-}>;
-
 const PAGE_LIMIT = 1_000;
-const USERS_LIMIT = 10_000;
 
 export function readBalances(database: Database, owner: string): Promise<Balance[]> {
-  return database.read('ledger.balances', async (queries) => {
-    const rows = await queries
-      .select()
-      .from(accounts)
-      .where(and(eq(accounts.ownerId, owner), eq(accounts.kind, 'user')))
-      .orderBy(asc(accounts.asset));
-    return rows.map(({ asset, posted, held, version }) => ({ asset, posted, held, available: posted - held, version }));
-  });
+  return database.read('ledger.balances', (queries) => selectBalances(queries, owner));
+}
+
+/** Part of whatever else is read with `queries`, at the same instant when that is a snapshot. */
+export async function selectBalances(queries: Queries, owner: string): Promise<Balance[]> {
+  const rows = await queries
+    .select()
+    .from(accounts)
+    .where(and(eq(accounts.ownerId, owner), eq(accounts.kind, 'user')))
+    .orderBy(asc(accounts.asset));
+  return rows.map(({ asset, posted, held, version }) => ({ asset, posted, held, available: posted - held, version }));
 }
 
 /** What a kind of house account holds, by asset and label; negative where it is the other side of what users own. */
@@ -210,43 +205,6 @@ function lineOf(entry: typeof entries.$inferSelect, journal: typeof journals.$in
     held: entry.held,
     atMs: journal.createdAt.getTime(),
   };
-}
-
-/** Events after `since`, in order and without a gap; fewer than `limit` means that these were all. */
-export function readEventsSince(
-  database: Database,
-  page: Readonly<{ userId: string; since: number; limit: number }>,
-): Promise<EventPage> {
-  assertLimit(page.limit);
-  return database.read('ledger.events_since', async (queries) => {
-    // The head first: events that come between the two statements are then in the page, never beyond it unseen.
-    const [head] = await queries.select().from(eventHeads).where(eq(eventHeads.userId, page.userId));
-    const rows = await queries
-      .select()
-      .from(userEvents)
-      .where(and(eq(userEvents.userId, page.userId), gt(userEvents.seq, page.since)))
-      .orderBy(asc(userEvents.seq))
-      .limit(page.limit);
-    const events = rows.map(({ userId, seq, type, payload, createdAt }) => {
-      return { userId, seq, type, payload, atMs: createdAt.getTime() };
-    });
-    return { events, headSeq: Math.max(head?.seq ?? 0, events.at(-1)?.seq ?? 0) };
-  });
-}
-
-/** Last sequence number of each user that has any: how a sweeper finds users whose news nobody was told. */
-export function readEventHeads(database: Database, userIds: readonly string[]): Promise<Map<string, number>> {
-  assert(userIds.length <= USERS_LIMIT, 'ledger: at most 10,000 users at once');
-  return database.read('ledger.event_heads', async (queries) => {
-    const rows =
-      userIds.length === 0
-        ? []
-        : await queries
-            .select()
-            .from(eventHeads)
-            .where(inArray(eventHeads.userId, [...userIds]));
-    return new Map(rows.map(({ userId, seq }) => [userId, seq]));
-  });
 }
 
 /** Decimals of every known asset. */
