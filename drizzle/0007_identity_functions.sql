@@ -1,2 +1,333 @@
--- (being written)
-SELECT 1;
+-- The only way to write identity: `identity.act`. Each act is one statement with its audit entry, so it happened as a whole
+-- or not at all. Locks are taken in one order: attempts, the user, the user's sessions and other rows, the audit head.
+
+-- Only `act` sets the search path; the others are called by it alone.
+SET LOCAL search_path = identity, pg_temp;
+
+CREATE FUNCTION identity.ms(p_at timestamptz) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+  SELECT floor(extract(epoch FROM p_at) * 1000)::bigint
+$$;
+
+CREATE FUNCTION identity.after(p_ms bigint) RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+  SELECT identity.clock() + p_ms * interval '1 millisecond'
+$$;
+
+CREATE FUNCTION identity.refused(p_code text) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+  SELECT jsonb_build_object('status', 'refused', 'code', p_code)
+$$;
+
+CREATE FUNCTION identity.bytes(p_hex text) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$ SELECT decode(p_hex, 'hex') $$;
+
+CREATE FUNCTION identity.list(p_list jsonb) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
+  SELECT coalesce(array_agg(value ORDER BY place), '{}')
+  FROM jsonb_array_elements_text(p_list) WITH ORDINALITY AS item (value, place)
+$$;
+
+-- What a hash covers. jsonb has one text for one value.
+CREATE FUNCTION identity.audit_text(e identity.audit_log) RETURNS text LANGUAGE sql STABLE AS $$
+  SELECT jsonb_build_array(e.seq, identity.ms(e.at), e.user_id, e.act, e.outcome, e.ip, e.user_agent, e.request_id,
+    e.details)::text
+$$;
+
+-- Always the last lock of a function.
+CREATE FUNCTION identity.append_audit(p_user uuid, p_act text, p_outcome text, p_origin jsonb, p_details jsonb)
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  v_head audit_head;
+  v_entry audit_log;
+BEGIN
+  SELECT * INTO STRICT v_head FROM audit_head FOR UPDATE;
+  v_entry.seq := v_head.seq + 1;
+  v_entry.at := date_trunc('milliseconds', clock());
+  v_entry.user_id := p_user;
+  v_entry.act := p_act;
+  v_entry.outcome := p_outcome;
+  v_entry.ip := p_origin ->> 'ip';
+  v_entry.user_agent := p_origin ->> 'userAgent';
+  v_entry.request_id := p_origin ->> 'requestId';
+  v_entry.details := p_details;
+  v_entry.hash := sha256(v_head.hash || convert_to(audit_text(v_entry), 'UTF8'));
+  INSERT INTO audit_log SELECT v_entry.*;
+  UPDATE audit_head SET seq = v_entry.seq, hash = v_entry.hash;
+  RETURN v_entry.seq;
+END $$;
+
+CREATE FUNCTION identity.audit(p jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM append_audit((p ->> 'userId')::uuid, p ->> 'act', p ->> 'outcome', p -> 'origin', p -> 'details');
+  RETURN jsonb_build_object('status', 'ok');
+END $$;
+
+-- A refusal and its audit entry.
+CREATE FUNCTION identity.refuse(p_user uuid, p_act text, p_code text, p_origin jsonb) RETURNS jsonb
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM append_audit(p_user, p_act, 'refused', p_origin, jsonb_build_object('code', p_code));
+  RETURN refused(p_code);
+END $$;
+
+-- Counts a try before anybody looks whether it is right, so that parallel guesses are not worth more than serial ones.
+-- Null: go ahead. Otherwise the refusal; only the first of a window leaves an audit entry, or a flood would fill the log.
+CREATE FUNCTION identity.take_attempt(p_subject text, p_limit jsonb, p_user uuid, p_act text, p_origin jsonb)
+RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_now timestamptz := clock();
+  v_until timestamptz := v_now + (p_limit ->> 'windowMs')::bigint * interval '1 millisecond';
+  v_limit integer := (p_limit ->> 'count')::integer;
+  v_attempt attempts;
+BEGIN
+  INSERT INTO attempts AS a (subject, count, until) VALUES (p_subject, 1, v_until)
+  ON CONFLICT (subject) DO UPDATE SET
+    count = CASE WHEN a.until <= v_now THEN 1 ELSE least(a.count + 1, 1000000) END,
+    until = CASE WHEN a.until <= v_now THEN v_until ELSE a.until END
+  RETURNING * INTO v_attempt;
+  IF v_attempt.count <= v_limit THEN
+    RETURN NULL;
+  END IF;
+  IF v_attempt.count = v_limit + 1 THEN
+    PERFORM append_audit(p_user, p_act, 'refused', p_origin,
+      jsonb_build_object('code', 'rate_limited', 'subject', split_part(p_subject, ':', 1)));
+  END IF;
+  RETURN refused('rate_limited') || jsonb_build_object('retryAfterMs', greatest(1, ms(v_attempt.until) - ms(v_now)));
+END $$;
+
+CREATE FUNCTION identity.user_json(u identity.users) RETURNS jsonb LANGUAGE sql STABLE AS $$
+  SELECT jsonb_build_object('id', u.id, 'email', u.email, 'roles', u.roles, 'totp', u.totp_secret IS NOT NULL,
+    'createdAt', identity.ms(u.created_at))
+$$;
+
+CREATE FUNCTION identity.granted(u identity.users, p_session uuid) RETURNS jsonb LANGUAGE sql VOLATILE AS $$
+  SELECT jsonb_build_object('status', 'ok', 'user', identity.user_json(u), 'tokenVersion', u.token_version,
+    'sessionId', p_session, 'nowMs', identity.ms(identity.clock()))
+$$;
+
+CREATE FUNCTION identity.forget_session(p_session uuid) RETURNS void LANGUAGE sql VOLATILE AS $$
+  DELETE FROM identity.tickets WHERE session_id = p_session;
+  DELETE FROM identity.step_ups WHERE session_id = p_session;
+$$;
+
+-- Ends the sessions; `p_seq` is the audit entry of the reason.
+CREATE FUNCTION identity.end_sessions(p_user uuid, p_sessions uuid[], p_reason text, p_seq bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+  v_session uuid;
+  v_place integer := 0;
+BEGIN
+  FOR v_session IN
+    UPDATE sessions SET ended_at = clock(), end_reason = p_reason
+    WHERE id = ANY (p_sessions) AND user_id = p_user AND ended_at IS NULL RETURNING id
+  LOOP
+    v_place := v_place + 1;
+    PERFORM forget_session(v_session);
+    INSERT INTO revocations (seq, place, user_id, session_id, created_at) VALUES (p_seq, v_place, p_user, v_session, clock());
+  END LOOP;
+END $$;
+
+-- Also ends the sessions that are too many, those first that were not used for the longest time. The user's row is locked.
+CREATE FUNCTION identity.open_session(u identity.users, p jsonb, p_act text) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_now timestamptz := clock();
+  v_session uuid := (p ->> 'sessionId')::uuid;
+  v_surplus uuid[];
+  v_seq bigint;
+BEGIN
+  INSERT INTO sessions (id, user_id, refresh_hash, device, ip, user_agent, created_at, last_used_at, idle_until, ends_at)
+  VALUES (v_session, u.id, bytes(p ->> 'refreshHash'), p ->> 'device', p -> 'origin' ->> 'ip',
+    p -> 'origin' ->> 'userAgent', v_now, v_now, after((p ->> 'idleMs')::bigint), after((p ->> 'absoluteMs')::bigint));
+  IF p ->> 'newDeviceHash' IS NOT NULL THEN
+    DELETE FROM devices WHERE hash IN (
+      SELECT hash FROM devices WHERE user_id = u.id ORDER BY created_at DESC OFFSET (p ->> 'devicesLimit')::integer - 1);
+    INSERT INTO devices (hash, user_id, created_at, expires_at)
+    VALUES (bytes(p ->> 'newDeviceHash'), u.id, v_now, after((p ->> 'deviceMs')::bigint));
+  END IF;
+  SELECT coalesce(array_agg(id), '{}') INTO v_surplus FROM (
+    SELECT id FROM sessions WHERE user_id = u.id AND ended_at IS NULL AND id <> v_session
+    ORDER BY last_used_at DESC OFFSET (p ->> 'sessionsLimit')::integer - 1) AS old;
+  v_seq := append_audit(u.id, p_act, 'ok', p -> 'origin', jsonb_build_object('sessionId', v_session));
+  PERFORM end_sessions(u.id, v_surplus, 'too_many', v_seq);
+  RETURN granted(u, v_session);
+END $$;
+
+CREATE FUNCTION identity.begin_register(p jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN coalesce(
+    take_attempt('register:' || (p ->> 'ipSubject'), p -> 'ipLimit', NULL, 'register', p -> 'origin'),
+    jsonb_build_object('status', 'ok'));
+END $$;
+
+CREATE FUNCTION identity.register(p jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_user users;
+BEGIN
+  INSERT INTO users (id, email, password_hash, roles, created_at)
+  VALUES ((p ->> 'userId')::uuid, p ->> 'email', p ->> 'passwordHash', '{user}', clock())
+  ON CONFLICT DO NOTHING RETURNING * INTO v_user;
+  IF FOUND THEN
+    RETURN open_session(v_user, p, 'register');
+  END IF;
+  SELECT * INTO v_user FROM users WHERE id = (p ->> 'userId')::uuid;
+  IF FOUND THEN
+    -- The same registration, sent again because its answer was lost.
+    RETURN granted(v_user, (p ->> 'sessionId')::uuid);
+  END IF;
+  RETURN refuse(NULL, 'register', 'email_taken', p -> 'origin');
+END $$;
+
+-- Answers what the password is to be compared with, or that there is nothing. A device known to the account has a count of
+-- its own, so that it is neither locked out by strangers nor by others behind its address.
+CREATE FUNCTION identity.begin_login(p jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_user users;
+  v_subject text := 'account:' || (p ->> 'email');
+  v_known boolean;
+  v_refusal jsonb;
+BEGIN
+  SELECT * INTO v_user FROM users WHERE email = p ->> 'email';
+  SELECT EXISTS (SELECT FROM devices
+    WHERE hash = bytes(p ->> 'deviceHash') AND user_id = v_user.id AND expires_at > clock()) INTO v_known;
+  IF v_known THEN
+    v_subject := 'device:' || (p ->> 'deviceHash');
+  ELSE
+    v_refusal := take_attempt('login:' || (p ->> 'ipSubject'), p -> 'ipLimit', NULL, 'login', p -> 'origin');
+  END IF;
+  v_refusal := coalesce(v_refusal, take_attempt(v_subject, p -> 'accountLimit', v_user.id, 'login', p -> 'origin'));
+  IF v_refusal IS NOT NULL THEN
+    RETURN v_refusal;
+  END IF;
+  RETURN jsonb_build_object('status', 'ok', 'subject', v_subject, 'knownDevice', v_known, 'userId', v_user.id,
+    'passwordHash', v_user.password_hash, 'totpSecret', v_user.totp_secret);
+END $$;
+
+CREATE FUNCTION identity.refuse_login(p jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN refuse((p ->> 'userId')::uuid, p ->> 'act', 'invalid_credentials', p -> 'origin');
+END $$;
+
+-- Uses up a step or a recovery code. The user's row is locked.
+CREATE FUNCTION identity.spend_code(p_user uuid, p jsonb) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  IF p ->> 'step' IS NOT NULL THEN
+    UPDATE users SET totp_step = (p ->> 'step')::bigint WHERE id = p_user AND totp_step < (p ->> 'step')::bigint;
+    RETURN FOUND;
+  END IF;
+  UPDATE recovery_codes SET used_at = clock()
+  WHERE hash = bytes(p ->> 'recoveryHash') AND user_id = p_user AND used_at IS NULL;
+  RETURN FOUND;
+END $$;
+
+-- The password was right when it was looked at; what changed since then is looked at again under the lock.
+CREATE FUNCTION identity.finish_login(p jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_user users;
+  v_code jsonb := nullif(p -> 'code', 'null');
+  v_refusal jsonb;
+BEGIN
+  IF v_code IS NOT NULL THEN
+    v_refusal := take_attempt('code:' || (p ->> 'subject'), p -> 'codeLimit', (p ->> 'userId')::uuid, 'login', p -> 'origin');
+    IF v_refusal IS NOT NULL THEN
+      RETURN v_refusal;
+    END IF;
+  END IF;
+  SELECT * INTO v_user FROM users WHERE id = (p ->> 'userId')::uuid FOR UPDATE;
+  IF EXISTS (SELECT FROM sessions WHERE id = (p ->> 'sessionId')::uuid) THEN
+    RETURN granted(v_user, (p ->> 'sessionId')::uuid);
+  END IF;
+  IF v_user.password_hash <> p ->> 'passwordHash' OR cardinality(v_user.roles) = 0 THEN
+    RETURN refuse(v_user.id, 'login', 'invalid_credentials', p -> 'origin');
+  END IF;
+  IF v_user.totp_secret IS NOT NULL THEN
+    IF v_code IS NULL THEN
+      RETURN refuse(v_user.id, 'login', 'second_factor_required', p -> 'origin');
+    END IF;
+    IF v_user.totp_secret IS DISTINCT FROM p ->> 'totpSecret' OR NOT spend_code(v_user.id, v_code) THEN
+      RETURN refuse(v_user.id, 'login', 'invalid_code', p -> 'origin');
+    END IF;
+  END IF;
+  DELETE FROM attempts WHERE subject IN (p ->> 'subject', 'code:' || (p ->> 'subject'));
+  UPDATE attempts SET count = greatest(count - 1, 0) WHERE subject = 'login:' || (p ->> 'ipSubject') AND NOT (p ->> 'knownDevice')::boolean;
+  RETURN open_session(v_user, p, 'login');
+END $$;
+
+-- The token is one of ours and was given out for this session; only the newest is good. Two requests that overlap with the
+-- same token are one client in a hurry: one wins, the other is refused and nothing else happens. A token that comes after
+-- it was used, and seen to be used, is in two hands: the session ends.
+CREATE FUNCTION identity.refresh(p jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_before sessions;
+  v_session sessions;
+  v_user users;
+  v_generation integer := (p ->> 'generation')::integer;
+  v_now timestamptz;
+BEGIN
+  SELECT * INTO v_before FROM sessions WHERE id = (p ->> 'sessionId')::uuid;
+  IF NOT FOUND THEN
+    RETURN refused('unauthorized');
+  END IF;
+  SELECT * INTO v_user FROM users WHERE id = v_before.user_id FOR SHARE;
+  SELECT * INTO v_session FROM sessions WHERE id = v_before.id FOR UPDATE;
+  v_now := clock();
+  IF v_session.ended_at IS NOT NULL OR v_session.idle_until <= v_now OR v_session.ends_at <= v_now
+    OR cardinality(v_user.roles) = 0 THEN
+    RETURN refused('unauthorized');
+  END IF;
+  IF v_session.refresh_hash = bytes(p ->> 'newHash') THEN
+    -- The same refresh, sent again because its answer was lost.
+    RETURN granted(v_user, v_session.id);
+  END IF;
+  IF v_session.generation = v_generation AND v_session.refresh_hash = bytes(p ->> 'hash') THEN
+    UPDATE sessions SET refresh_hash = bytes(p ->> 'newHash'), generation = generation + 1, last_used_at = v_now,
+      idle_until = after((p ->> 'idleMs')::bigint), ip = p -> 'origin' ->> 'ip', user_agent = p -> 'origin' ->> 'userAgent'
+    WHERE id = v_session.id;
+    RETURN granted(v_user, v_session.id);
+  END IF;
+  IF v_before.generation = v_generation THEN
+    RETURN refused('unauthorized');
+  END IF;
+  PERFORM end_sessions(v_user.id, ARRAY[v_session.id], 'refresh_reuse',
+    append_audit(v_user.id, 'refresh_reuse', 'refused', p -> 'origin',
+      jsonb_build_object('sessionId', v_session.id, 'generation', v_generation, 'newest', v_session.generation)));
+  RETURN refused('unauthorized') || jsonb_build_object('reused', true);
+END $$;
+
+-- `logout` of one's own session, `session_revoke` of another of the same user.
+CREATE FUNCTION identity.end_session(p jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_user uuid := (p ->> 'userId')::uuid;
+  v_session uuid := (p ->> 'sessionId')::uuid;
+BEGIN
+  PERFORM FROM users WHERE id = v_user FOR UPDATE;
+  PERFORM FROM sessions WHERE id = v_session AND user_id = v_user AND ended_at IS NULL FOR UPDATE;
+  IF NOT FOUND THEN
+    RETURN refused('not_found');
+  END IF;
+  PERFORM end_sessions(v_user, ARRAY[v_session], p ->> 'act',
+    append_audit(v_user, p ->> 'act', 'ok', p -> 'origin', jsonb_build_object('sessionId', v_session)));
+  RETURN jsonb_build_object('status', 'ok');
+END $$;
+
+CREATE FUNCTION identity.act(p_act text, p jsonb) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = identity, pg_temp AS $$
+DECLARE
+  v_answer jsonb;
+BEGIN
+  PERFORM set_config('tidewire.identity', p_act, true);
+  v_answer := CASE p_act
+    WHEN 'audit' THEN audit(p)
+    WHEN 'begin_register' THEN begin_register(p)
+    WHEN 'register' THEN register(p)
+    WHEN 'begin_login' THEN begin_login(p)
+    WHEN 'refuse_login' THEN refuse_login(p)
+    WHEN 'finish_login' THEN finish_login(p)
+    WHEN 'refresh' THEN refresh(p)
+    WHEN 'end_session' THEN end_session(p)
+  END;
+  IF v_answer IS NULL THEN
+    RAISE EXCEPTION 'identity: no such act, or one without an answer: %', p_act;
+  END IF;
+  PERFORM set_config('tidewire.identity', '', true);
+  RETURN v_answer;
+END $$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA identity FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION identity.act(text, jsonb), identity.clock(), identity.ms(timestamptz),
+  identity.audit_text(identity.audit_log), identity.user_json(identity.users) TO app_rw;
