@@ -4,7 +4,8 @@ import type { Random } from '../kernel/random.ts';
 import { TokenBucket } from '../kernel/token-bucket.ts';
 import { mayReconnect } from '../protocol/close-codes.ts';
 import { CONNECTION_LIMITS } from '../protocol/limits.ts';
-import type { Envelope, MethodName, StreamPosition, SystemEvents } from '../protocol/messages.ts';
+import type { Envelope, StreamPosition, SystemEvents } from '../protocol/messages.ts';
+import type { MethodName } from '../protocol/methods.ts';
 import { ClientError } from './client-error.ts';
 import type { InboundFrame, RequestReply, SystemEvent, Transport, TransportConnection } from './transport.ts';
 

@@ -1,5 +1,6 @@
 import type { WireError } from '../protocol/errors.ts';
-import type { Envelope, MethodName, SystemEvents } from '../protocol/messages.ts';
+import type { Envelope, SystemEvents } from '../protocol/messages.ts';
+import type { MethodName } from '../protocol/methods.ts';
 
 /** A push that belongs to the connection rather than to a stream. */
 export type SystemEvent = {

@@ -150,14 +150,6 @@ export const AuthenticatedSchema = z
   })
   .meta({ id: 'Authenticated' });
 export const EmptyParams = z.strictObject({}).optional();
-export const METHODS = {
-  subscribe: SubscribeParams,
-  unsubscribe: UnsubscribeParams,
-  list: EmptyParams,
-  authenticate: AuthenticateParams,
-  ping: EmptyParams,
-} as const;
-export type MethodName = keyof typeof METHODS;
 
 /** A request on the plain door. On the Socket.IO door the event name is the method and the acknowledgement is the reply. */
 export const RequestSchema = z.strictObject({

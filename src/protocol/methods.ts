@@ -1,7 +1,17 @@
 import { z } from 'zod';
 import { AuthenticateParams, EmptyParams, SubscribeParams, UnsubscribeParams } from './messages.ts';
-import { CancelAfterBody } from './trading-answers.ts';
-import { AmendOrderBody, PlaceBracketBody, PlaceOcoBody, PlaceOrderBody, QuoteBody } from './trading.ts';
+import { CancelAfterAnswer, CancelAfterBody, CanceledAnswer } from './trading-answers.ts';
+import {
+  AmendOrderBody,
+  BalancesAnswer,
+  OrderListSchema,
+  OrderSchema,
+  PlaceBracketBody,
+  PlaceOcoBody,
+  PlaceOrderBody,
+  QuoteBody,
+  QuoteSchema,
+} from './trading.ts';
 
 /** Visible ASCII: it travels in a header as well. */
 export const IdempotencyKey = z
@@ -39,6 +49,20 @@ export const TRADING_METHODS = {
 } as const;
 export const METHODS = { ...CONNECTION_METHODS, ...TRADING_METHODS } as const;
 
+const repeated = z.boolean().meta({ description: 'an earlier request did it, and this is what it was answered' });
+/** What each method answers. */
+export const TRADING_RESULTS = {
+  'order.place': z.strictObject({ order: OrderSchema, repeated }),
+  'order.place_list': z.strictObject({ list: OrderListSchema, repeated }),
+  'order.amend': z.strictObject({ order: OrderSchema, repeated }),
+  'order.cancel': z.strictObject({ order: OrderSchema }),
+  'order.cancel_all': CanceledAnswer,
+  'order.cancel_after': CancelAfterAnswer,
+  'order.quote': QuoteSchema,
+  balances: BalancesAnswer,
+} as const satisfies Readonly<Record<keyof typeof TRADING_METHODS, z.ZodType>>;
+
 export type TradingMethodName = keyof typeof TRADING_METHODS;
 export type MethodName = keyof typeof METHODS;
+export type TradingResult<M extends TradingMethodName> = z.infer<(typeof TRADING_RESULTS)[M]>;
 export type MethodParams<M extends MethodName> = z.infer<(typeof METHODS)[M]>;

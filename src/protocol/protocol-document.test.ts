@@ -10,7 +10,6 @@ import {
   BookDeltaData,
   BookSnapshotData,
   EnvelopeSchema,
-  METHODS,
   RequestSchema,
   STREAM_STATUSES,
   SubscribeFailedSchema,
@@ -18,6 +17,7 @@ import {
   TradesData,
   WireErrorSchema,
 } from './messages.ts';
+import { METHODS } from './methods.ts';
 import { BOOK_DEPTHS, BOOK_RATES_MS, PUBLIC_CHANNELS, STREAM_NAME_LIMIT_CHARS, TIMEFRAMES_MS } from './streams.ts';
 
 // Whoever writes a client from the document alone must not be told something else than the code does.

@@ -8,7 +8,6 @@ import {
   DecimalText,
   EnvelopeSchema,
   GapData,
-  METHODS,
   RequestSchema,
   StreamStateData,
   SubscribeFailedSchema,
@@ -20,7 +19,9 @@ import {
   VenueData,
   WireErrorSchema,
 } from '../../protocol/messages.ts';
-import type { MessageKind, MethodName, SystemEvents } from '../../protocol/messages.ts';
+import type { MessageKind, SystemEvents } from '../../protocol/messages.ts';
+import { METHODS, TRADING_RESULTS } from '../../protocol/methods.ts';
+import type { MethodName } from '../../protocol/methods.ts';
 import type { PublicChannel } from '../../protocol/streams.ts';
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
@@ -68,6 +69,14 @@ export const METHOD_SUMMARIES: Readonly<Record<MethodName, string>> = {
   list: 'The streams of this connection',
   authenticate: 'Prove whose connection this is, or renew the proof before it expires',
   ping: 'Answers the server time',
+  'order.place': 'Place an order; answered once it is durable, what follows comes on the stream `orders`',
+  'order.place_list': 'Place orders that depend on each other: one cancels the other, or a bracket',
+  'order.amend': 'Change an order that waits or works',
+  'order.cancel': 'Cancel an order, and with it its siblings in a list',
+  'order.cancel_all': 'Cancel all open orders, or those of a venue or market',
+  'order.cancel_after': "Dead man's switch: cancels all unless called again in time",
+  'order.quote': 'What an order would do now; places nothing',
+  balances: 'What the user has',
 };
 
 /** What each method answers; one entry per stream in the order of the request. */
@@ -77,6 +86,7 @@ const METHOD_RESULTS: Readonly<Record<MethodName, z.ZodType>> = {
   list: z.array(z.strictObject({ stream: z.string(), epoch: z.string(), seq: z.int().min(0) })),
   authenticate: AuthenticatedSchema,
   ping: z.strictObject({ serverTs: TimestampMs }),
+  ...TRADING_RESULTS,
 };
 
 export function messageName(channel: PublicChannel, kind: MessageKind): string {

@@ -1,8 +1,8 @@
 import { CLOSE_CODES, mayReconnect } from '../../protocol/close-codes.ts';
 import { ERRORS } from '../../protocol/errors.ts';
 import { CONNECTION_LIMITS, RETENTION_LIMITS, SNAPSHOT_LIMITS } from '../../protocol/limits.ts';
-import { METHODS } from '../../protocol/messages.ts';
-import type { MethodName } from '../../protocol/messages.ts';
+import { METHODS } from '../../protocol/methods.ts';
+import type { MethodName } from '../../protocol/methods.ts';
 import { BOOK_DEPTHS, BOOK_RATES_MS, PUBLIC_CHANNELS, TIMEFRAMES_MS } from '../../protocol/streams.ts';
 import type { PublicChannel } from '../../protocol/streams.ts';
 import { CHANNEL_DATA, EVENT_DATA, EVENT_SUMMARIES, METHOD_SUMMARIES, asyncapiSchemas } from './asyncapi-schemas.ts';

@@ -1,8 +1,8 @@
 import { CLOSE_CODES, mayReconnect } from '../../protocol/close-codes.ts';
 import { ERRORS } from '../../protocol/errors.ts';
 import { CONNECTION_LIMITS, RETENTION_LIMITS } from '../../protocol/limits.ts';
-import { METHODS } from '../../protocol/messages.ts';
-import type { MethodName } from '../../protocol/messages.ts';
+import { METHODS } from '../../protocol/methods.ts';
+import type { MethodName } from '../../protocol/methods.ts';
 import { EVENT_DATA, EVENT_SUMMARIES, METHOD_SUMMARIES } from './asyncapi-schemas.ts';
 import type { JsonSchema } from './asyncapi-schemas.ts';
 import { STREAM_DOCS } from './asyncapi.ts';

@@ -6,6 +6,7 @@ import { Delivery } from './delivery.ts';
 import type { HubContext } from './hub-context.ts';
 import type { InboundGuard } from './inbound-guard.ts';
 import type { Backlog } from './outbox.ts';
+import type { UserStreams } from './private-streams.ts';
 import type { SlowReason } from './slow-consumer.ts';
 import type { Subscription, Topic } from './topic.ts';
 import type { Peer, ReplyAddress, ReplyBody, Wire } from './wire.ts';
@@ -40,6 +41,7 @@ export class Connection {
   #graceTimer: NodeJS.Timeout | undefined;
   #inFlight = 0;
   #closeWhenIdle: CloseName | undefined;
+  #userStreams: UserStreams | null = null;
 
   constructor(id: string, socket: ConnectionSocket, context: HubContext, hooks: ConnectionHooks) {
     const { wire, guard, peer } = socket;
@@ -56,12 +58,33 @@ export class Connection {
       traffic: context.metrics.traffic[wire.door],
       onSuspect: () => hooks.onSuspect(this),
       onSlow: (backlog, action, reason) => this.#onSlow(backlog, action, reason),
+      onRoom: () => this.#userStreams?.pump(),
       onHopeless: () => this.close('slow_consumer'),
     });
   }
 
   get isOpen(): boolean {
     return this.#phase === 'open';
+  }
+
+  /** The private streams of whoever has proved to own this connection; null for a stranger. */
+  get userStreams(): UserStreams | null {
+    const { principal } = this;
+    const { privateStreams } = this.#context;
+    if (principal === null || privateStreams === null) return null;
+    this.#userStreams ??= privateStreams.open(principal.userId, {
+      pushPrivate: (prepared) => this.isOpen && this.delivery.pushPrivate(prepared),
+      fail: (error) => {
+        this.#context.log.error({ event: 'private_stream_lost', connectionId: this.id, err: error });
+        this.close('internal');
+      },
+    });
+    return this.#userStreams;
+  }
+
+  /** How many streams the connection has, of all kinds. */
+  get streams(): readonly string[] {
+    return [...this.subscriptions.keys(), ...(this.#userStreams?.names ?? [])];
   }
 
   get inFlight(): number {
@@ -108,7 +131,7 @@ export class Connection {
 
   leave(stream: string): boolean {
     const subscription = this.subscriptions.get(stream);
-    if (subscription === undefined) return false;
+    if (subscription === undefined) return this.#userStreams?.leave(stream) ?? false;
     this.subscriptions.delete(stream);
     this.delivery.forget(subscription);
     this.#context.topics.leave(subscription);
@@ -118,7 +141,10 @@ export class Connection {
   heartbeat(): void {
     if (!this.isOpen) return;
     if (this.wire.keepAlive() === 'dead') return this.close('no_pong');
-    const streams = this.delivery.quietStreams(this.subscriptions.values());
+    const streams = {
+      ...this.delivery.quietStreams(this.subscriptions.values()),
+      ...this.#userStreams?.takeQuiet(),
+    };
     this.event('heartbeat', { serverTs: this.#context.clock.now(), streams });
   }
 
@@ -160,6 +186,7 @@ export class Connection {
 
   #leaveAll(): void {
     for (const stream of this.subscriptions.keys()) this.leave(stream);
+    this.#userStreams?.leaveAll();
   }
 
   #onSlow(backlog: Backlog, action: 'conflating' | 'recovered', reason: SlowReason | null): void {

@@ -12,6 +12,9 @@ import type { SlowReason } from './slow-consumer.ts';
 import type { Recipient, Subscription } from './topic.ts';
 import type { Frame, Wire } from './wire.ts';
 
+/** Private streams add nothing to a backlog beyond this: they read on from their log when it is shorter. */
+const PRIVATE_BACKLOG = { frames: 128, bytes: 131_072 } as const;
+
 export type DeliverySetup = Readonly<{
   wire: Wire;
   limits: ConnectionLimits;
@@ -20,6 +23,8 @@ export type DeliverySetup = Readonly<{
   /** The backlog passed a limit just now; the next `check` should come soon, but after the socket had its turn. */
   onSuspect: () => void;
   onSlow: (backlog: Backlog, action: 'conflating' | 'recovered', reason: SlowReason | null) => void;
+  /** There may be room again: private streams go on, before what is owed of others. */
+  onRoom: () => void;
   /** The connection is beyond help. */
   onHopeless: (reason: SlowReason) => void;
 }>;
@@ -62,6 +67,14 @@ export class Delivery implements Recipient {
     else this.#suspectIfBehind();
   }
 
+  /** A push of a private stream: kept in order and never thrown away. False when it has to wait for `onRoom`. */
+  pushPrivate(prepared: PreparedMessage): boolean {
+    const { frames, bytes } = this.#outbox;
+    if (frames >= PRIVATE_BACKLOG.frames || bytes >= PRIVATE_BACKLOG.bytes) return false;
+    this.control(this.#setup.wire.push(prepared));
+    return true;
+  }
+
   live(subscription: Subscription, prepared: PreparedMessage, nowMs: number): void {
     if (this.#conflating) {
       this.#setup.traffic.conflated += 1;
@@ -96,6 +109,7 @@ export class Delivery implements Recipient {
 
   /** Pays what is owed, as far as there is room. */
   catchUp(nowMs: number): void {
+    this.#setup.onRoom();
     if (this.#owed.size === 0) return;
     // A slow connection gets its next round of snapshots only after it has taken everything of the last.
     if (this.#conflating && this.#outbox.frames > 0) return;

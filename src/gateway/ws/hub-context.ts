@@ -7,6 +7,7 @@ import type { Log } from '../../platform/log.ts';
 import type { ConnectionLimits } from '../../protocol/limits.ts';
 import type { Authenticator } from './authentication.ts';
 import type { HubMetrics } from './hub-metrics.ts';
+import type { PrivateStreams } from './private-streams.ts';
 import type { StreamGate } from './stream-gate.ts';
 import type { Topics } from './topic.ts';
 
@@ -17,6 +18,11 @@ export type HubAccounts = Readonly<{
   ledger: Ledger;
   portfolio: PortfolioDesk;
   userLog: UserLog;
+  /**
+   * Counts one order command of a user, over REST and sockets together: milliseconds until it may be tried again, null when it
+   * may go on. Without it nothing is counted.
+   */
+  countCommand?: (userId: string) => Promise<number | null>;
 }>;
 
 /** What connections share. */
@@ -30,6 +36,8 @@ export type HubContext = Readonly<{
   accounts: HubAccounts | null;
   /** Null exactly when there are no accounts. */
   authenticator: Authenticator | null;
+  /** Null exactly when there are no accounts. */
+  privateStreams: PrivateStreams | null;
   /** How long a subscribe request waits for a stream that nobody used until now. */
   coldStreamMs: number;
   isDraining: () => boolean;

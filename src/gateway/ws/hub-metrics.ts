@@ -1,6 +1,6 @@
 import type { Metrics } from '../../platform/metrics.ts';
 import { CLOSE_CODES } from '../../protocol/close-codes.ts';
-import { METHODS } from '../../protocol/messages.ts';
+import { METHODS } from '../../protocol/methods.ts';
 import type { Backlog } from './outbox.ts';
 import type { SlowReason } from './slow-consumer.ts';
 import type { DoorName } from './wire.ts';

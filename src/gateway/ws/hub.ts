@@ -14,6 +14,7 @@ import { createHubMetrics } from './hub-metrics.ts';
 import type { HubFigures, HubMetrics } from './hub-metrics.ts';
 import { InboundGuard } from './inbound-guard.ts';
 import { createMethods } from './methods.ts';
+import { PrivateStreams } from './private-streams.ts';
 import { RequestIntake } from './requests.ts';
 import type { Inbound } from './requests.ts';
 import { createStreamGate } from './stream-gate.ts';
@@ -74,6 +75,7 @@ class LiveHub implements Hub {
   readonly #log: Log;
   readonly #metrics: HubMetrics;
   readonly #topics: Topics;
+  readonly #privateStreams: PrivateStreams | null;
   readonly #context: HubContext;
   readonly #intake: RequestIntake;
   readonly #connections = new Set<Connection>();
@@ -103,6 +105,7 @@ class LiveHub implements Hub {
     const { log, clock } = options;
     const { limits } = this;
     this.authenticator = accounts && new Authenticator({ identity: accounts.identity, clock, log, limits });
+    this.#privateStreams = accounts && new PrivateStreams({ ...accounts, clock, log });
     this.#context = {
       limits: this.limits,
       clock: this.#clock,
@@ -112,6 +115,7 @@ class LiveHub implements Hub {
       gate: createStreamGate(options.directory),
       accounts,
       authenticator: this.authenticator,
+      privateStreams: this.#privateStreams,
       coldStreamMs: options.coldStreamMs ?? COLD_STREAM_MS,
       isDraining: () => this.#draining,
     };
@@ -178,6 +182,7 @@ class LiveHub implements Hub {
   stop(): void {
     clearInterval(this.#timer);
     this.authenticator?.stop();
+    this.#privateStreams?.stop();
     for (const timer of this.#drainTimers) clearTimeout(timer);
     this.#drainTimers.clear();
     for (const connection of this.#connections) connection.close('shutdown');
@@ -250,7 +255,7 @@ class LiveHub implements Hub {
     let conflating = 0;
     for (const connection of this.#connections) {
       connections[connection.wire.door] += 1;
-      subscriptions += connection.subscriptions.size;
+      subscriptions += connection.streams.length;
       if (connection.delivery.conflating) conflating += 1;
       const own = connection.delivery.backlog(nowMs);
       backlog.frames += own.frames;

@@ -120,7 +120,6 @@ export class LogSubscription implements LogRecipient {
     this.#log = setup.log;
     this.#outlet = setup.outlet;
     this.#now = setup.now;
-    this.#topic.holders += 1;
     this.#topic.recipients.add(this);
   }
 
@@ -193,6 +192,8 @@ export class LogSubscription implements LogRecipient {
       this.#reading = false;
       this.#owed = events.map((event) => messageOf(event, this.#log.epoch));
       this.#knownHead = head;
+      if (events.length === 0 && head > this.#at)
+        throw new Error(`the log of ${this.stream} has a hole at ${this.#at}`);
     } catch (error) {
       if (generation === this.#generation && this.#phase === 'owed') this.#outlet.fail(error);
       return;

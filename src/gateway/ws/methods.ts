@@ -3,23 +3,26 @@ import type { WireError } from '../../protocol/errors.ts';
 import type { ConnectionLimits } from '../../protocol/limits.ts';
 import type {
   AuthenticateRequest,
-  MethodName,
   StreamPosition,
   SubscribeFailed,
   SubscribeRequest,
   Subscribed,
 } from '../../protocol/messages.ts';
+import type { MethodName, MethodParams, TradingMethodName } from '../../protocol/methods.ts';
 import { parseStreamName } from '../../protocol/streams.ts';
 import type { StreamSpec } from '../../protocol/streams.ts';
 import type { Connection } from './connection.ts';
 import { after } from './deferral.ts';
 import type { HubContext } from './hub-context.ts';
+import { isPrivateStream } from './private-streams.ts';
+import type { PendingStream, UserStreams } from './private-streams.ts';
 import type { Topic } from './topic.ts';
+import { createTradingMethods } from './trading-methods.ts';
 
 export type MethodOutcome = Readonly<{ ok: true; result: unknown } | { ok: false; error: WireError }>;
 /** A method that must wait: `until` never rejects, `finish` then does the whole of the work in one synchronous step. */
 export type Deferred = Readonly<{ until: Promise<void>; finish: () => MethodOutcome | Deferred }>;
-type Method<P> = (connection: Connection, params: P) => MethodOutcome | Deferred;
+export type Method<P> = (connection: Connection, params: P) => MethodOutcome | Deferred;
 export type Methods = Readonly<{
   subscribe: Method<SubscribeRequest>;
   unsubscribe: Method<{ streams: string[] }>;
@@ -27,14 +30,13 @@ export type Methods = Readonly<{
   authenticate: Method<AuthenticateRequest>;
   ping: Method<unknown>;
 }> &
+  TradingMethods &
   Readonly<Record<MethodName, unknown>>;
-
-/** Streams that belong to a user; there are no accounts yet, so that nobody may have them. */
-const PRIVATE_STREAMS: ReadonlySet<string> = new Set(['orders', 'portfolio', 'notifications']);
+export type TradingMethods = Readonly<{ [M in TradingMethodName]: Method<MethodParams<M>> }>;
 
 type Entry = Readonly<{ stream: string; since: StreamPosition | undefined }>;
-type Plan = Entry & Readonly<{ spec: StreamSpec } | { error: WireError }>;
-type HeldPlan = Entry & Readonly<{ topic: Topic } | { error: WireError }>;
+type Plan = Entry & Readonly<{ spec: StreamSpec } | { own: UserStreams } | { error: WireError }>;
+type HeldPlan = Entry & Readonly<{ topic: Topic } | { own: PendingStream } | { error: WireError }>;
 
 export function createMethods(context: HubContext): Methods {
   return {
@@ -43,6 +45,7 @@ export function createMethods(context: HubContext): Methods {
     list: (connection) => ({ ok: true, result: listOf(connection) }),
     authenticate: (connection, credentials) => authenticate(context, connection, credentials),
     ping: () => ({ ok: true, result: { serverTs: context.clock.now() } }),
+    ...createTradingMethods(context),
   };
 }
 
@@ -82,24 +85,22 @@ function subscribeKnown(
 ): MethodOutcome | Deferred {
   if (context.isDraining()) return { ok: false, error: wireError('draining') };
   const plans = hold(context, planAll(context, connection, entries));
-  const cold = plans.flatMap((plan) => ('topic' in plan && !plan.topic.isReady ? [plan.topic] : []));
+  const waited = plans.flatMap((plan) => {
+    if ('own' in plan) return [plan.own.ready];
+    return 'topic' in plan && !plan.topic.isReady ? [plan.topic.ready] : [];
+  });
   const finish = (): MethodOutcome => {
     try {
       return { ok: true, result: plans.map((plan) => place(context, connection, plan)) };
     } finally {
-      for (const plan of plans) if ('topic' in plan) context.topics.letGo(plan.topic);
+      for (const plan of plans) {
+        if ('topic' in plan) context.topics.letGo(plan.topic);
+        if ('own' in plan) plan.own.letGo();
+      }
       context.metrics.subscribed(context.clock.monotonic() - startedMs);
     }
   };
-  return cold.length === 0
-    ? finish()
-    : {
-        until: settled(
-          cold.map((topic) => topic.ready),
-          context.coldStreamMs,
-        ),
-        finish,
-      };
+  return waited.length === 0 ? finish() : { until: settled(waited, context.coldStreamMs), finish };
 }
 
 function requestProblem(limits: ConnectionLimits, streams: number): WireError | null {
@@ -109,30 +110,40 @@ function requestProblem(limits: ConnectionLimits, streams: number): WireError | 
 
 /** The limit counts what the connection has plus what this request would add. */
 function planAll(context: HubContext, connection: Connection, entries: readonly Entry[]): Plan[] {
-  const held = new Set(connection.subscriptions.keys());
+  const held = new Set(connection.streams);
   return entries.map((entry): Plan => {
     const { stream } = entry;
-    if (PRIVATE_STREAMS.has(stream)) {
-      return {
-        ...entry,
-        error: wireError('unauthorized', 'This stream belongs to a user; there are no accounts here'),
-      };
-    }
-    const parsed = parseStreamName(stream);
-    if (!parsed.ok) return { ...entry, error: wireError(parsed.code, parsed.message) };
-    const closed = context.gate.judge(parsed.spec);
-    if (closed !== null) return { ...entry, error: closed };
+    const wanted = isPrivateStream(stream) ? planOwn(connection) : planPublic(context, stream);
+    if ('error' in wanted) return { ...entry, ...wanted };
     if (!held.has(stream) && held.size >= context.limits.streamsPerConnection) {
       return { ...entry, error: wireError('too_many_streams') };
     }
     held.add(stream);
-    return { ...entry, spec: parsed.spec };
+    return { ...entry, ...wanted };
   });
+}
+
+function planPublic(context: HubContext, stream: string): { spec: StreamSpec } | { error: WireError } {
+  const parsed = parseStreamName(stream);
+  if (!parsed.ok) return { error: wireError(parsed.code, parsed.message) };
+  const closed = context.gate.judge(parsed.spec);
+  return closed === null ? { spec: parsed.spec } : { error: closed };
+}
+
+function planOwn(connection: Connection): { own: UserStreams } | { error: WireError } {
+  const own = connection.userStreams;
+  if (own === null) return { error: wireError('unauthorized', 'This stream belongs to a user: authenticate first') };
+  return connection.principal?.scopes.includes('read') ? { own } : { error: wireError('forbidden') };
 }
 
 /** Every topic is let go when the request ends, whether or not a subscription came of it. */
 function hold(context: HubContext, plans: readonly Plan[]): HeldPlan[] {
-  return plans.map((plan) => ('error' in plan ? plan : { ...plan, topic: context.topics.hold(plan.spec) }));
+  return plans.map((plan): HeldPlan => {
+    if ('error' in plan) return plan;
+    const { stream, since } = plan;
+    if ('own' in plan) return { stream, since, own: plan.own.prepare(stream, since) };
+    return { stream, since, topic: context.topics.hold(plan.spec) };
+  });
 }
 
 /** When all of `promises` are there, or after `limitMs` without them. */
@@ -149,6 +160,7 @@ async function settled(promises: readonly Promise<void>[], limitMs: number): Pro
 function place(context: HubContext, connection: Connection, plan: HeldPlan): Subscribed | SubscribeFailed {
   const { stream, since } = plan;
   if ('error' in plan) return { stream, error: plan.error };
+  if ('own' in plan) return connection.isOpen ? plan.own.place() : { stream, error: wireError('draining') };
   const { view } = plan.topic;
   const { position } = view;
   if (!plan.topic.isReady || position === undefined || !connection.isOpen) {
@@ -175,5 +187,6 @@ function unsubscribe(context: HubContext, connection: Connection, streams: reado
 }
 
 function listOf(connection: Connection): (StreamPosition & { stream: string })[] {
-  return [...connection.subscriptions].map(([stream, { at }]) => ({ stream, epoch: at.epoch, seq: at.seq }));
+  const shared = [...connection.subscriptions].map(([stream, { at }]) => ({ stream, epoch: at.epoch, seq: at.seq }));
+  return [...shared, ...(connection.userStreams?.positions() ?? [])];
 }
