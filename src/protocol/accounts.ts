@@ -33,12 +33,12 @@ export const UserSchema = z
   })
   .meta({ id: 'User' });
 
-export const RegisterBody = z.strictObject({ email: Email, password: NewPassword, device: Label.optional() });
+export const RegisterBody = z.strictObject({ email: Email, password: NewPassword, device: Label.exactOptional() });
 export const LoginBody = z.strictObject({
   email: Email,
   password: Password,
-  code: SecondFactor.optional().meta({ description: 'needed when a second factor is on' }),
-  device: Label.optional(),
+  code: SecondFactor.exactOptional().meta({ description: 'needed when a second factor is on' }),
+  device: Label.exactOptional(),
 });
 export const RefreshBody = z.strictObject({ refreshToken: Token });
 export const SessionGrantSchema = z
@@ -82,8 +82,8 @@ export type StepUpAct = (typeof STEP_UP_ACTS)[number];
 export const StepUpBody = z.strictObject({
   act: z.enum(STEP_UP_ACTS),
   operation: z.record(z.string().max(64), z.unknown()).meta({ description: 'the body of the request to come' }),
-  password: Password.optional(),
-  code: SecondFactor.optional(),
+  password: Password.exactOptional(),
+  code: SecondFactor.exactOptional(),
 });
 export const StepUpSchema = z
   .strictObject({ stepUpToken: z.string(), expiresAt: TimestampMs })
@@ -120,7 +120,7 @@ export const ApiKeysAnswer = z.strictObject({ keys: z.array(ApiKeySchema) }).met
 
 export const TicketSchema = z
   .strictObject({ ticket: z.string(), expiresAt: TimestampMs })
-  .meta({ id: 'Ticket', description: 'Opens one socket: `authenticate {token}` within its time, once' });
+  .meta({ id: 'Ticket', description: 'Opens one socket: `authenticate {ticket}` within its time, once' });
 
 export const AuditEntrySchema = z
   .strictObject({
@@ -134,6 +134,15 @@ export const AuditEntrySchema = z
     hash: z.string().meta({ description: 'hex; covers this entry and the hash before it' }),
   })
   .meta({ id: 'AuditEntry' });
+export const AuditVerificationSchema = z
+  .strictObject({
+    entries: z.int(),
+    brokenAt: z.int().nullable().meta({ description: 'the first entry that is not as it was written' }),
+    head: z.string().meta({ description: 'hex; the hash of the last entry' }),
+  })
+  .meta({ id: 'AuditVerification' });
+/** By an admin, for somebody else. */
+export const RolesBody = z.strictObject({ email: Email, roles: z.array(z.enum(ROLES)).min(1).max(ROLES.length) });
 export const AuditAnswer = z
   .strictObject({ entries: z.array(AuditEntrySchema), nextCursor: z.string().nullable() })
   .meta({ id: 'Audit' });

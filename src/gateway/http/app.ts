@@ -11,18 +11,27 @@ import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod
 import { wireError } from '../../protocol/errors.ts';
 import { DATA_POLICY } from './content-security.ts';
 import { addDocumentation, addOpenapi, isDocumentation } from './documentation.ts';
-import type { GatewayContext, HttpApp } from './gateway-context.ts';
+import type { AccountsGatewayContext, GatewayContext, HttpApp } from './gateway-context.ts';
+import { addJsonBodies } from './json-body.ts';
+import { addPrincipals, declareAccess } from './principal.ts';
 import { ProblemError, answerError, answerRawError, answerRouterError } from './problem.ts';
+import type { RateStore } from './rate-counter.ts';
+import { createRateTiers } from './rate-tiers.ts';
+import { createRefusalAudit } from './refusal-audit.ts';
 import { addRequestHooks, answerNotFound, requestIdOf, watchMethods } from './request-hooks.ts';
+import { authRoutes } from './routes/auth.ts';
 import { bookRoute } from './routes/book.ts';
 import { candlesRoute } from './routes/candles.ts';
+import { keyRoutes } from './routes/keys.ts';
 import { marketsRoutes } from './routes/markets.ts';
+import { secondFactorRoutes } from './routes/second-factor.ts';
+import { sessionRoutes } from './routes/sessions.ts';
 import { tickerRoute } from './routes/ticker.ts';
 import { tradesRoute } from './routes/trades.ts';
+import { userRoutes } from './routes/users.ts';
 import { venuesRoute } from './routes/venues.ts';
 import { createStreamReader } from './stream-reader.ts';
 
-/** No public route takes a body in this version; what is refused need not be read. */
 const BODY_LIMIT_BYTES = 16_384;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 20_000;
@@ -38,14 +47,38 @@ const COMPRESSION_LEAST_BYTES = 1_024;
 /** The default of 11 costs a hundred times the CPU for a tenth of the bytes. */
 const BROTLI_QUALITY = 4;
 
+/** What pages of other origins may send. */
+const REQUEST_HEADERS = [
+  'authorization',
+  'content-type',
+  'idempotency-key',
+  'if-none-match',
+  'x-api-key',
+  'x-api-nonce',
+  'x-api-recv-window',
+  'x-api-signature',
+  'x-api-timestamp',
+  'x-device-token',
+  'x-request-id',
+  'x-step-up-token',
+];
+const DEFAULT_AUTH_PER_MINUTE = 10;
+const DEFAULT_TRADING_PER_MINUTE = 30;
+
 export type HttpGatewaySetup = GatewayContext &
   Readonly<{
     version: string;
     corsOrigins: readonly string[];
     trustProxy: readonly string[];
+    /** For everything that only looks: by client address, for users by user. */
     rateLimitPerMinute: number;
-    /** An ioredis client, so that all gateways count together; in memory without one. Counting must not wait for a Redis that is away. */
-    rateLimitStore?: unknown;
+    /** Default 10 and 30: logins, keys and money; orders. */
+    rateLimits?: Readonly<{ authPerMinute: number; tradingPerMinute: number }>;
+    /**
+     * An ioredis client, so that all gateways count together; in memory without one. Counting must not wait for a Redis that is away:
+     * then public requests are not limited, and the others by what this process counts itself.
+     */
+    rateLimitStore?: RateStore;
   }>;
 
 export type HttpGateway = Readonly<{
@@ -81,12 +114,14 @@ export async function createHttpGateway(setup: HttpGatewaySetup): Promise<HttpGa
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.setErrorHandler(answerError);
-  app.removeContentTypeParser('text/plain');
+  addJsonBodies(app);
   const hooks = addRequestHooks(app, setup.metrics);
   const methods = watchMethods(app);
+  declareAccess(app);
   await addPlugins(app, setup);
   await addOpenapi(app, setup.version);
   addRoutes(app, setup);
+  if (setup.accounts) addAccountRoutes(app, { ...setup, accounts: setup.accounts });
   await addDocumentation(app, setup.version);
   methods.refuseOthers();
   return { app, server: app.server, drain: hooks.drain };
@@ -99,7 +134,8 @@ async function addPlugins(app: HttpApp, setup: HttpGatewaySetup): Promise<void> 
   });
   await app.register(fastifyCors, {
     origin: setup.corsOrigins.length === 0 ? false : [...setup.corsOrigins],
-    methods: ['GET', 'HEAD'],
+    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    allowedHeaders: REQUEST_HEADERS,
     exposedHeaders: [
       'etag',
       'retry-after',
@@ -142,4 +178,22 @@ function addRoutes(app: HttpApp, setup: HttpGatewaySetup): void {
   bookRoute(app, setup, read);
   tradesRoute(app, setup, read);
   candlesRoute(app, setup, read);
+}
+
+function addAccountRoutes(app: HttpApp, setup: HttpGatewaySetup & AccountsGatewayContext): void {
+  const { clock, log, metrics, rateLimits, rateLimitStore, rateLimitPerMinute } = setup;
+  const { identity } = setup.accounts;
+  const limits = {
+    authPerMinute: rateLimits?.authPerMinute ?? DEFAULT_AUTH_PER_MINUTE,
+    tradingPerMinute: rateLimits?.tradingPerMinute ?? DEFAULT_TRADING_PER_MINUTE,
+    publicPerMinute: rateLimitPerMinute,
+  };
+  const rates = createRateTiers({ limits, store: rateLimitStore ?? null, clock, log, metrics });
+  const audit = createRefusalAudit({ identity, clock, log, metrics });
+  addPrincipals(app, { identity, rates, audit });
+  authRoutes(app, setup);
+  sessionRoutes(app, setup);
+  secondFactorRoutes(app, setup);
+  keyRoutes(app, setup);
+  userRoutes(app, setup);
 }

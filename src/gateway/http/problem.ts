@@ -5,6 +5,9 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { ZodFastifySchemaValidationError } from 'fastify-type-provider-zod';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import type { Refused } from '../../kernel/outcome.ts';
+import { databaseFailureIn } from '../../platform/postgres-failure.ts';
+import type { DatabaseFailure } from '../../platform/postgres-failure.ts';
 import { ERRORS, ERROR_CODES, wireError } from '../../protocol/errors.ts';
 import type { ErrorCode, WireError } from '../../protocol/errors.ts';
 
@@ -28,6 +31,7 @@ export const ProblemSchema = z
 export type Problem = z.infer<typeof ProblemSchema>;
 
 const DETAIL_LIMIT_CHARS = 300;
+const DATABASE_RETRY_MS = 1_000;
 
 /** Ends a request from where no reply can be returned: a hook, or a library's callback. */
 export class ProblemError extends Error {
@@ -68,10 +72,19 @@ export function sendProblem(reply: FastifyReply, wire: WireError): FastifyReply 
   );
 }
 
+/** A refusal by a module. */
+export function sendRefused(
+  reply: FastifyReply,
+  refusal: Refused<ErrorCode> & Readonly<{ retryAfterMs?: number }>,
+): FastifyReply {
+  return sendProblem(reply, wireError(refusal.code, refusal.message, refusal.retryAfterMs));
+}
+
 /** The last station of everything thrown while a request was served. Nothing of a failure on our side reaches the client. */
 export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const wire = wireOf(error);
-  if (wire.code === 'internal') request.log.error({ event: 'http_request_failed', err: error });
+  if (wire.code === 'internal' || databaseFailureIn(error))
+    request.log.error({ event: 'http_request_failed', err: error });
   return sendProblem(reply, wire);
 }
 
@@ -90,11 +103,20 @@ const CODE_OF_STATUS: Readonly<Record<number, ErrorCode>> = {
 export function wireOf(error: FastifyError): WireError {
   if (error instanceof ProblemError) return error.wire;
   if (hasZodFastifySchemaValidationErrors(error)) return wireError('bad_request', describeIssues(error));
+  const failure = databaseFailureIn(error);
+  if (failure !== null) return wireOfFailure(failure);
   const status = error.statusCode ?? 500;
   const code = CODE_OF_STATUS[status] ?? (status >= 400 && status < 500 ? 'bad_request' : 'internal');
   // Fastify's own texts for a request that it refuses are constants; any other text may tell of our insides.
   const told = code === 'bad_request' && error.code?.startsWith('FST_ERR_CTP_');
   return wireError(code, told ? error.message : undefined);
+}
+
+/** When it is not known whether a command happened, its idempotency key tells: the same request may be sent again. */
+function wireOfFailure({ kind }: DatabaseFailure): WireError {
+  if (kind === 'outcome_unknown') return wireError('internal', 'It is not known whether this happened: ask again');
+  if (kind === 'conflict') return wireError('conflict', undefined, DATABASE_RETRY_MS);
+  return wireError('overloaded', 'The database does not answer', DATABASE_RETRY_MS);
 }
 
 type ValidationError = Readonly<{

@@ -56,10 +56,10 @@ async function answerUnchanged(request: FastifyRequest, reply: FastifyReply, pay
   return null;
 }
 
-const OTHER_METHODS = ['POST', 'PUT', 'PATCH', 'DELETE', 'TRACE'];
+const OTHER_METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'TRACE'];
 
 /**
- * Every address that takes GET answers 405 to the other methods, before a body is read. Watches the routes as they are
+ * Every address answers 405 to the other methods, before a body is read. Watches the routes as they are
  * added, so that none can be forgotten; the answer's second half is called when all are there.
  */
 export function watchMethods(app: HttpApp): { refuseOthers: () => void } {
@@ -71,7 +71,7 @@ export function watchMethods(app: HttpApp): { refuseOthers: () => void } {
   });
   return {
     refuseOthers() {
-      const addresses = [...taken].filter(([, methods]) => methods.has('GET'));
+      const addresses = [...taken].filter(([url, methods]) => methods.has('GET') || url.startsWith('/v1/'));
       for (const [url, methods] of addresses) {
         const allow = [...methods].join(', ');
         app.route({
@@ -90,7 +90,7 @@ export function watchMethods(app: HttpApp): { refuseOthers: () => void } {
   };
 }
 
-const ROUTED_METHODS = new Set(['GET', 'HEAD', ...OTHER_METHODS]);
+const ROUTED_METHODS = new Set(['HEAD', ...OTHER_METHODS]);
 
 /** Methods that no route takes end here too: they are the wrong method everywhere. */
 export function answerNotFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {

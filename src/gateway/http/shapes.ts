@@ -57,6 +57,11 @@ export const PROBLEM_RESPONSE = {
   content: { [PROBLEM_TYPE]: { schema: ProblemSchema } },
 };
 
+/** Of routes that answer nothing but that it is done. */
+export const DONE_RESPONSE = z.null().meta({ description: 'Done' });
+/** An id that we gave out. Another form is simply not found. */
+export const IdPath = z.strictObject({ id: z.string().max(128) });
+
 /** `data` is believed to fit the stream's channel: it was made from the same schema, and the answer is checked once more. */
 export function presentReading<T>(reading: StreamReading, data: T, nowMs: number) {
   const { message, state } = reading;
