@@ -12,6 +12,8 @@ export type Book = Readonly<{
   asks: readonly Level[];
   /** CRC-32 of the top 10 levels, of this client's own copy. */
   checksum: number;
+  /** The newest sequence number whose checksum from the server agreed with this copy; the server sends one at least every second that brings changes. */
+  provedSeq: number;
   /** The exchange's own update id and clock (Unix ms), where it has them. */
   exchangeSeq?: number;
   exchangeTs?: number;
@@ -25,6 +27,7 @@ export class VerifiedBook implements StreamKeeper {
   readonly #state = new BookState();
   #envelope: Envelope | undefined;
   #book: Book | undefined;
+  #provedSeq = 0;
 
   get hasData(): boolean {
     return this.#envelope !== undefined;
@@ -33,7 +36,7 @@ export class VerifiedBook implements StreamKeeper {
   /** The current book; the same object until the next message. */
   get book(): Book | null {
     if (!this.#envelope) return null;
-    this.#book ??= bookOf(this.#envelope, this.#state);
+    this.#book ??= bookOf(this.#envelope, this.#state, this.#provedSeq);
     return this.#book;
   }
 
@@ -46,6 +49,7 @@ export class VerifiedBook implements StreamKeeper {
     if (change.checksum !== undefined && change.checksum !== this.#state.checksum()) {
       return this.#refuse('checksum_mismatch');
     }
+    if (change.checksum !== undefined) this.#provedSeq = envelope.seq;
     this.#envelope = envelope;
     this.#book = undefined;
     return 'applied';
@@ -68,7 +72,7 @@ export class VerifiedBook implements StreamKeeper {
   }
 }
 
-function bookOf(envelope: Envelope, state: BookState): Book {
+function bookOf(envelope: Envelope, state: BookState, provedSeq: number): Book {
   return {
     stream: envelope.stream,
     epoch: envelope.epoch,
@@ -76,6 +80,7 @@ function bookOf(envelope: Envelope, state: BookState): Book {
     bids: state.bids.slice(),
     asks: state.asks.slice(),
     checksum: bookChecksum(state.bids, state.asks),
+    provedSeq,
     ...(envelope.exchangeSeq === undefined ? {} : { exchangeSeq: envelope.exchangeSeq }),
     ...(envelope.exchangeTs === undefined ? {} : { exchangeTs: envelope.exchangeTs }),
     ingestTs: envelope.ingestTs,

@@ -17,6 +17,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   'src/gateway/http/': ['src/kernel/', 'src/protocol/', 'src/config/', 'src/platform/', 'src/modules/'],
   'src/gateway/ws/': ['src/kernel/', 'src/protocol/', 'src/config/', 'src/platform/', 'src/modules/'],
   'src/client/': ['src/kernel/', 'src/protocol/'],
+  'src/console/': ['src/kernel/', 'src/protocol/', 'src/client/'],
   'workers/': ['src/kernel/', 'src/protocol/', 'src/config/', 'src/platform/', 'src/modules/'],
   'load-tests/': ['src/kernel/', 'src/protocol/', 'src/client/'],
   'src/roles/': ['src/', 'workers/'],
@@ -34,13 +35,19 @@ const HOMES: Readonly<Record<string, RegExp>> = {
   'prom-client': /^src\/platform\//,
   'drizzle-orm': /^(src\/platform|src\/modules|drizzle)\//,
   postgres: /^src\/platform\//,
+  preact: /^src\/console\//,
+  'lightweight-charts': /^src\/console\//,
+  vite: /^src\/console\/build\.ts$/,
 };
+/** All that the console's page may load; the file that builds it runs in Node. */
+const CONSOLE_PACKAGES = new Set(['preact', 'lightweight-charts']);
+const CONSOLE_BUILD = 'src/console/build.ts';
 
 /** Modules may only look at those that stand before them. */
 const MODULE_ORDER = ['identity', 'ledger', 'market', 'orders', 'portfolio'];
 /** Doors of a module: the only files that others may import. `upstream` and `stream-cache` hold the market module's interfaces. */
 const MODULE_DOOR = /^src\/modules\/[^/]+\/(index|events|upstream|stream-cache)\.ts$/;
-const TEST_FILE = /(\.test\.ts$|^src\/testing\/|-contract\.ts$)/;
+const TEST_FILE = /(\.test\.tsx?$|^src\/testing\/|-contract\.ts$)/;
 
 export function findViolations(edges: readonly ImportEdge[]): Violation[] {
   return edges.flatMap((edge) => rulesBrokenBy(edge).map((rule) => ({ rule, from: edge.from, to: edge.to })));
@@ -68,6 +75,9 @@ function packageRulesBroken(edge: ImportEdge): string[] {
   if (edge.from.startsWith('src/kernel/') && name !== 'decimal.js') broken.push('kernel-has-no-packages');
   // zod would weigh more than the whole client; node built-ins do not exist in a browser.
   if (edge.from.startsWith('src/client/') && !edge.typeOnly) broken.push('client-runs-in-browsers');
+  if (edge.from.startsWith('src/console/') && edge.from !== CONSOLE_BUILD && !CONSOLE_PACKAGES.has(name)) {
+    broken.push('console-runs-in-browsers');
+  }
   return broken;
 }
 
@@ -98,7 +108,7 @@ export function sourceFiles(root: string): string[] {
   const folders = ['src', 'workers', 'load-tests', 'drizzle'].filter((folder) => existsSync(join(root, folder)));
   return folders.flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+      .filter((entry) => entry.isFile() && /\.tsx?$/.test(entry.name))
       .map((entry) => relative(root, join(entry.parentPath, entry.name))),
   );
 }

@@ -9,6 +9,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
 import { wireError } from '../../protocol/errors.ts';
+import { addConsole } from './console-page.ts';
 import { DATA_POLICY } from './content-security.ts';
 import { addDocumentation, addOpenapi, isDocumentation } from './documentation.ts';
 import type { AccountsGatewayContext, GatewayContext, HttpApp } from './gateway-context.ts';
@@ -79,6 +80,8 @@ export type HttpGatewaySetup = GatewayContext &
      * then public requests are not limited, and the others by what this process counts itself.
      */
     rateLimitStore?: RateStore;
+    /** A folder made by `npm run build:console`; default: where that puts it. */
+    consoleBundle?: string;
   }>;
 
 export type HttpGateway = Readonly<{
@@ -123,6 +126,7 @@ export async function createHttpGateway(setup: HttpGatewaySetup): Promise<HttpGa
   addRoutes(app, setup);
   if (setup.accounts) addAccountRoutes(app, { ...setup, accounts: setup.accounts });
   await addDocumentation(app, setup.version);
+  addConsole(app, setup.consoleBundle);
   methods.refuseOthers();
   return { app, server: app.server, drain: hooks.drain };
 }

@@ -76,8 +76,6 @@ export async function addDocumentation(app: HttpApp, version: string): Promise<v
   addText(app, '/openapi.json', 'application/json', () => (openapiText ??= JSON.stringify(app.swagger())));
   addText(app, '/asyncapi.json', 'application/json', () => asyncapiText);
   addText(app, '/docs/streams', 'text/html', () => page);
-  addFile(app, '/', 'text/html', 'landing.html');
-  addFile(app, '/assets/live.js', 'text/javascript', 'live.js');
   addFile(app, '/assets/page.css', 'text/css', 'page.css');
 }
 

@@ -129,7 +129,7 @@ describe('browsers', () => {
       '/docs/',
       '/docs/streams',
       '/docs/static/swagger-initializer.js',
-      '/assets/live.js',
+      '/assets/page.css',
     ]) {
       const page = await get(gateway, url);
       expect(page.statusCode, url).toBe(200);

@@ -1,0 +1,113 @@
+import type { JSX } from 'preact';
+import { OfflineBanner } from './parts/banner.tsx';
+import { LinkContext, useLoaded } from './parts/hooks.ts';
+import { firstMarket } from './parts/markets.ts';
+import type { MarketName } from './parts/markets.ts';
+import { TickerStrip } from './parts/ticker-strip.tsx';
+import { VenuesContext, useVenueList } from './parts/venues.ts';
+import type { Link } from './link/link.ts';
+import { messageOf } from './rest.ts';
+import { routeHash } from './route.ts';
+import type { Route, Screen } from './route.ts';
+import { MarketScreen } from './screens/market-screen.tsx';
+import { useStore } from './store.ts';
+import type { Store } from './store.ts';
+import { theme, toggleTheme } from './theme.ts';
+
+const TABS: readonly Readonly<{ screen: Screen; name: string }>[] = [{ screen: 'market', name: 'Market' }];
+
+export type AppProps = Readonly<{ link: Link; route: Store<Route> }>;
+
+export function App({ link, route }: AppProps): JSX.Element {
+  const at = useStore(route);
+  const { venues } = useVenueList(link);
+  const first = useLoaded('first', firstMarket);
+  const named = at.venue !== null && at.symbol !== null ? { venue: at.venue, symbol: at.symbol } : null;
+  const market = named ?? first.value;
+  return (
+    <LinkContext.Provider value={link}>
+      <VenuesContext.Provider value={venues}>
+        <a class="skip" href="#main" onClick={skipToMain}>
+          Skip to content
+        </a>
+        <TopBar screen={at.screen} market={market} />
+        <OfflineBanner />
+        <TickerStrip />
+        <main id="main" tabIndex={-1}>
+          {market && <ScreenOf screen={at.screen} market={market} />}
+          {!market && first.status !== 'loading' && (
+            <p class="empty" role="alert">
+              {first.status === 'failed' ? messageOf(first.error) : 'No venue has listed its markets yet'}.{' '}
+              <button type="button" onClick={first.reload}>
+                Look again
+              </button>
+            </p>
+          )}
+        </main>
+        <SiteFooter />
+      </VenuesContext.Provider>
+    </LinkContext.Provider>
+  );
+}
+
+function ScreenOf({ screen, market }: Readonly<{ screen: Screen; market: MarketName }>): JSX.Element {
+  switch (screen) {
+    case 'market':
+    case 'wall':
+    case 'trade':
+    case 'trust':
+    case 'operate':
+    case 'account':
+      return <MarketScreen name={market} />;
+  }
+}
+
+/** The address after `#` is the screen's, so the ordinary jump to an anchor cannot be used. */
+function skipToMain(event: Event): void {
+  event.preventDefault();
+  document.getElementById('main')?.focus();
+}
+
+function TopBar({ screen, market }: Readonly<{ screen: Screen; market: MarketName | null }>): JSX.Element {
+  return (
+    <header class="top">
+      <a class="brand" href="#/market">
+        Tidewire
+      </a>
+      <nav class="tabs" aria-label="Screens">
+        {TABS.map((tab) => (
+          <a
+            key={tab.screen}
+            href={routeHash(tab.screen, market?.venue ?? null, market?.symbol ?? null)}
+            aria-current={tab.screen === screen ? 'page' : undefined}
+          >
+            {tab.name}
+          </a>
+        ))}
+      </nav>
+      <ThemeButton />
+    </header>
+  );
+}
+
+function ThemeButton(): JSX.Element {
+  const now = useStore(theme);
+  const other = now === 'dark' ? 'light' : 'dark';
+  return (
+    <button type="button" class="quiet" onClick={toggleTheme} aria-label={`Switch to ${other} colours`}>
+      {now === 'dark' ? '☀' : '☾'}
+    </button>
+  );
+}
+
+function SiteFooter(): JSX.Element {
+  return (
+    <footer class="site">
+      <span>Built on these interfaces, and nothing else:</span>
+      <a href="/docs">REST</a>
+      <a href="/docs/streams">streams</a>
+      <a href="/openapi.json">openapi.json</a>
+      <a href="/asyncapi.json">asyncapi.json</a>
+    </footer>
+  );
+}

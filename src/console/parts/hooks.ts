@@ -1,0 +1,89 @@
+import { createContext } from 'preact';
+import { useContext, useEffect, useState } from 'preact/hooks';
+import type { Client, GapNotice, Subscription, SubscriptionState } from '../../client/index.ts';
+import type { Link } from '../link/link.ts';
+import { messageOf } from '../rest.ts';
+
+export const LinkContext = createContext<Link | null>(null);
+
+export function useLink(): Link {
+  const link = useContext(LinkContext);
+  if (!link) throw new TypeError('there is no link above this component');
+  return link;
+}
+
+export type StreamHooks = Readonly<{
+  onState(state: SubscriptionState): void;
+  onGap(gap: GapNotice): void;
+}>;
+export type OpenStream<S> = (client: Client, hooks: StreamHooks) => S;
+export type Stream<S> = Readonly<{ subscription: S | null; state: SubscriptionState | null }>;
+
+/**
+ * Keeps a subscription open while the component is there; `key` names what is subscribed. Panels of one stream share what
+ * travels. `onGap` is called when messages were lost for good.
+ */
+export function useStream<S extends Subscription<unknown>>(
+  key: string | null,
+  open: OpenStream<S>,
+  onGap: (gap: GapNotice) => void = () => undefined,
+): Stream<S> {
+  const link = useLink();
+  const [stream, setStream] = useState<Stream<S>>({ subscription: null, state: null });
+  useEffect(() => {
+    if (key === null) return setStream({ subscription: null, state: null });
+    let subscription: S | undefined;
+    const onState = (state: SubscriptionState): void => {
+      if (subscription) link.stateChanged(subscription.stream, state);
+      setStream((known) => ({ ...known, state }));
+    };
+    try {
+      subscription = link.track(open(link.client, { onState, onGap }));
+    } catch (error) {
+      // The client has stopped for good: the banner says so, and so does every panel.
+      const state = { status: 'down', since: Date.now(), reason: messageOf(error) } as const;
+      return setStream({ subscription: null, state });
+    }
+    setStream({ subscription, state: subscription.state });
+    const opened = subscription;
+    return () => link.untrack(opened);
+    // `open` is made anew at each rendering; `key` says when it means something else.
+  }, [key, link]);
+  return stream;
+}
+
+/** Renders the component again so often. */
+export function useTick(everyMs: number): number {
+  const [at, setAt] = useState(() => Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => setAt(Date.now()), everyMs);
+    return () => clearInterval(timer);
+  }, [everyMs]);
+  return at;
+}
+
+export type Loaded<T> = Readonly<
+  | { status: 'loading'; value: T | null }
+  | { status: 'ready'; value: T }
+  | { status: 'failed'; value: T | null; error: unknown }
+> &
+  Readonly<{ reload: () => void }>;
+
+/** What a request brings, again whenever `key` changes. What was there stays until the next answer comes. */
+export function useLoaded<T>(key: string | null, load: (signal: AbortSignal) => Promise<T>): Loaded<T> {
+  const [round, setRound] = useState(0);
+  const [result, setResult] = useState<Omit<Loaded<T>, 'reload'>>({ status: 'loading', value: null });
+  useEffect(() => {
+    if (key === null) return setResult({ status: 'loading', value: null });
+    const stop = new AbortController();
+    setResult((known) => ({ status: 'loading', value: known.value }));
+    load(stop.signal).then(
+      (value) => setResult({ status: 'ready', value }),
+      (error: unknown) => {
+        if (!stop.signal.aborted) setResult((known) => ({ status: 'failed', value: known.value, error }));
+      },
+    );
+    return () => stop.abort();
+  }, [key, round]);
+  return { ...result, reload: () => setRound((each) => each + 1) } as Loaded<T>;
+}

@@ -1,0 +1,86 @@
+import type { JSX } from 'preact';
+import { useState } from 'preact/hooks';
+import type { Ticker } from '../../client/index.ts';
+import { ABSENT, changePercent, grouped } from '../format.ts';
+import { routeHash } from '../route.ts';
+import { useLoaded, useStream } from './hooks.ts';
+import { searchMarkets } from './markets.ts';
+import type { MarketName } from './markets.ts';
+
+const STRIP_LIMIT = 12;
+const LIKED = ['BTC/USDT', 'BTC/USD', 'ETH/USDT', 'ETH/USD', 'SOL/USDT', 'SOL/USD'];
+
+/** The liked markets of every venue on one line, live. */
+export function TickerStrip(): JSX.Element | null {
+  const markets = useLoaded('strip', async (signal): Promise<readonly MarketName[]> => {
+    const found = await Promise.all(
+      ['BTC/USD', 'ETH/USD', 'SOL/USD'].map((text) => searchMarkets({ venue: '', text }, signal)),
+    );
+    return found
+      .flat()
+      .filter(({ symbol }) => LIKED.includes(symbol))
+      .slice(0, STRIP_LIMIT);
+  });
+  if (markets.status === 'failed') {
+    return (
+      <div class="strip" role="status">
+        <span class="soft">The markets could not be listed.</span>
+        <button type="button" onClick={markets.reload}>
+          Try again
+        </button>
+      </div>
+    );
+  }
+  return (
+    <nav class="strip" aria-label="Tickers">
+      {(markets.value ?? []).map(({ venue, symbol }) => (
+        <TickerChip key={`${venue}:${symbol}`} venue={venue} symbol={symbol} />
+      ))}
+    </nav>
+  );
+}
+
+function TickerChip({ venue, symbol }: MarketName): JSX.Element {
+  const ticker = useTicker({ venue, symbol });
+  const change = changePercent(ticker.value?.open ?? null, ticker.value?.last ?? null);
+  return (
+    <a class="chip" href={routeHash('market', venue, symbol)} data-status={ticker.status}>
+      <span class="chip-name">
+        {symbol} <span class="soft">{venue}</span>
+      </span>
+      <span class={`chip-price ${ticker.direction}`}>{grouped(ticker.value?.last ?? null)}</span>
+      <span class={change?.startsWith('+') ? 'up' : 'down'}>{change ?? ABSENT}</span>
+    </a>
+  );
+}
+
+export type LiveTicker = Readonly<{ value: Ticker | null; status: string; direction: 'up' | 'down' | '' }>;
+
+/** The newest ticker once a frame at most; the last one stays, with its status, when the stream is in doubt. */
+export function useTicker({
+  venue,
+  symbol,
+}: MarketName): LiveTicker & Readonly<{ stream: ReturnType<typeof useStream> }> {
+  const [shown, setShown] = useState<Omit<LiveTicker, 'status'> & { of: string }>({
+    value: null,
+    direction: '',
+    of: '',
+  });
+  const name = `${venue}:${symbol}`;
+  const stream = useStream(name, (client, hooks) =>
+    client.ticker(venue, symbol, {
+      ...hooks,
+      onUpdate: (value) =>
+        setShown((known) => ({ value, of: name, direction: known.of === name ? directionOf(known, value) : '' })),
+    }),
+  );
+  const current = shown.of === name ? shown : { value: null, direction: '' as const };
+  return { ...current, status: stream.state?.status ?? 'resyncing', stream };
+}
+
+function directionOf(known: Omit<LiveTicker, 'status'>, value: Ticker): LiveTicker['direction'] {
+  const before = Number(known.value?.last ?? Number.NaN);
+  const after = Number(value.last ?? Number.NaN);
+  if (after === before || Number.isNaN(before) || Number.isNaN(after)) return known.direction;
+  return after > before ? 'up' : 'down';
+}
