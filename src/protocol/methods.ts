@@ -24,7 +24,10 @@ export const IdempotencyKey = z
 const idempotencyKey = IdempotencyKey.optional();
 /** Ids are made by us and opaque; whatever else fits the pattern is simply not found. */
 export const OrderId = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/);
-const MarketFilter = { venue: PlaceOrderBody.shape.venue.optional(), symbol: PlaceOrderBody.shape.symbol.optional() };
+export const MarketFilter = z.strictObject({
+  venue: PlaceOrderBody.shape.venue.exactOptional(),
+  symbol: PlaceOrderBody.shape.symbol.exactOptional(),
+});
 
 export const CONNECTION_METHODS = {
   subscribe: SubscribeParams,
@@ -42,7 +45,7 @@ export const TRADING_METHODS = {
   ]),
   'order.amend': AmendOrderBody.extend({ orderId: OrderId, idempotencyKey }),
   'order.cancel': z.strictObject({ orderId: OrderId }),
-  'order.cancel_all': z.strictObject(MarketFilter).optional(),
+  'order.cancel_all': MarketFilter.optional(),
   'order.cancel_after': CancelAfterBody,
   'order.quote': QuoteBody,
   balances: EmptyParams,

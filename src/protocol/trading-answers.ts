@@ -90,4 +90,5 @@ export const AdminStatusSchema = z
   .meta({ id: 'AdminStatus' });
 
 export type CancelAfterSet = z.infer<typeof CancelAfterAnswer>;
+export type LedgerCheck = z.infer<typeof LedgerCheckSchema>;
 export type LedgerEntry = z.infer<typeof LedgerEntrySchema>;

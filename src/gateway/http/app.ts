@@ -29,6 +29,7 @@ import { secondFactorRoutes } from './routes/second-factor.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { tickerRoute } from './routes/ticker.ts';
 import { tradesRoute } from './routes/trades.ts';
+import { tradingRoutes } from './routes/trading.ts';
 import { userRoutes } from './routes/users.ts';
 import { venuesRoute } from './routes/venues.ts';
 import { createStreamReader } from './stream-reader.ts';
@@ -142,6 +143,7 @@ async function addPlugins(app: HttpApp, setup: HttpGatewaySetup): Promise<void> 
     allowedHeaders: REQUEST_HEADERS,
     exposedHeaders: [
       'etag',
+      'idempotency-hit',
       'retry-after',
       'x-request-id',
       'x-ratelimit-limit',
@@ -200,4 +202,5 @@ function addAccountRoutes(app: HttpApp, setup: HttpGatewaySetup & AccountsGatewa
   secondFactorRoutes(app, setup);
   keyRoutes(app, setup);
   userRoutes(app, setup);
+  tradingRoutes(app, setup);
 }

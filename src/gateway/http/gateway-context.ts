@@ -3,7 +3,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Clock } from '../../kernel/clock.ts';
 import type { Identity } from '../../modules/identity/index.ts';
-import type { Ledger } from '../../modules/ledger/index.ts';
+import type { Ledger, Verification } from '../../modules/ledger/index.ts';
 import type { MarketDirectory, StreamCache } from '../../modules/market/index.ts';
 import type { OrderDesk } from '../../modules/orders/index.ts';
 import type { PortfolioDesk, UserLog } from '../../modules/portfolio/index.ts';
@@ -19,6 +19,8 @@ export type AccountsContext = Readonly<{
   ledger: Ledger;
   portfolio: PortfolioDesk;
   userLog: UserLog;
+  /** Recomputes the whole ledger, which takes as long as it is large. Absent: admins cannot ask for it. */
+  verifyLedger?: () => Promise<Verification>;
 }>;
 
 /** What the routes need. */

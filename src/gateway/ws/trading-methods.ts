@@ -55,7 +55,7 @@ const COMMANDS: Commands = {
     return canceled.ok ? accepted({ order: canceled.value }) : canceled;
   },
   'order.cancel_all': async ({ orders }, caller, filter) =>
-    accepted({ orders: await orders.cancelAll(caller, given(filter ?? {})) }),
+    accepted({ orders: await orders.cancelAll(caller, filter ?? {}) }),
   'order.cancel_after': ({ orders }, caller, { timeoutMs }) => orders.cancelAfter(caller, timeoutMs),
   'order.quote': ({ orders }, caller, order) => orders.quote(caller, order),
   balances: async ({ money }, { userId }) => accepted({ balances: await money.balances(userId) }),
@@ -83,12 +83,6 @@ export function createTradingMethods(context: HubContext): TradingMethods {
   };
   const names = Object.keys(TRADING_METHODS) as TradingMethodName[];
   return Object.fromEntries(names.map((name) => [name, methodOf(name)])) as TradingMethods;
-}
-
-type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
-/** Without the fields that are there but say nothing. */
-function given<T extends object>(fields: T): Given<T> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Given<T>;
 }
 
 async function placeList(

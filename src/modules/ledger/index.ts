@@ -16,7 +16,7 @@ export type { Balance, EntryPage, HeldMoney, OpenHold, OwnEntry, StatementLine }
 export { PAPER_FUNDS_LIMIT, PAPER_SCALE, givePaperFunds, grantInitialFunds, paperAsset } from './paper-funds.ts';
 export type { PaperFunds } from './paper-funds.ts';
 export { createMoneyView } from './money-view.ts';
-export type { MoneyView, StatementFilter } from './money-view.ts';
+export type { HoldView, MoneyView, StatementFilter } from './money-view.ts';
 export { LEDGER_REFUSALS } from './rules.ts';
 export type {
   CommandKey,

@@ -17,12 +17,14 @@ export function venuesRoute(app: HttpApp, context: GatewayContext): void {
       querystring: z.strictObject({}),
       response: { 200: VenuesAnswer, default: PROBLEM_RESPONSE },
     },
-    handler: async () => {
-      const read = await Promise.all(context.venues.map((venue) => readVenue(context, venue)));
-      const unreported = context.venues.filter((_, index) => read[index] === null);
-      return { venues: read.filter((venue) => venue !== null), unreported };
-    },
+    handler: async () => readVenues(context),
   });
+}
+
+export async function readVenues(context: GatewayContext): Promise<{ venues: Venue[]; unreported: string[] }> {
+  const read = await Promise.all(context.venues.map((venue) => readVenue(context, venue)));
+  const unreported = context.venues.filter((_, index) => read[index] === null);
+  return { venues: read.filter((venue) => venue !== null), unreported };
 }
 
 /** When the word about a venue is itself in doubt (the bus is cut), that doubt stands in place of the last word. */
