@@ -394,6 +394,7 @@ export type OrderType = (typeof ORDER_TYPES)[number];
 export type Fill = Readonly<z.infer<typeof FillSchema>>;
 export type OrderList = Readonly<z.infer<typeof OrderListSchema>>;
 export type Quote = z.infer<typeof QuoteSchema>;
+export type BalanceText = z.infer<typeof BalanceSchema>;
 export type Position = z.infer<typeof PositionSchema>;
 export type ValuedPosition = z.infer<typeof ValuedPositionSchema>;
 export type Portfolio = z.infer<typeof PortfolioSchema>;
