@@ -161,6 +161,8 @@ CREATE INDEX step_ups_over ON identity.step_ups (expires_at);
 CREATE UNLOGGED TABLE identity.nonces (
   key_id text NOT NULL,
   nonce text NOT NULL,
+  -- Of one call: the same call, sent again because its answer was lost, is no replay.
+  use_id uuid NOT NULL,
   expires_at timestamptz NOT NULL,
   PRIMARY KEY (key_id, nonce)
 );

@@ -32,7 +32,7 @@ export async function register(
   });
   if (started.status === 'refused') return refusalOf(started);
   const passwordHash = await passwords.hash(input.password);
-  if (passwordHash === 'busy') return busyRefusal();
+  if (passwordHash === null) return busyRefusal();
   const session = newSession(core, input.device, origin, true);
   const made = await act(database, 'register', { ...session.row, userId: randomUUID(), email, passwordHash });
   if (made.status === 'refused') return refusalOf(made);
@@ -54,7 +54,7 @@ export async function login(core: Core, input: Credentials, origin: Origin): Ans
   });
   if (started.status === 'refused') return refusalOf(started);
   const right = await passwords.verify(input.password, started.passwordHash);
-  if (right === 'busy') return busyRefusal();
+  if (right === null) return busyRefusal();
   if (!right) {
     const refusal = { act: 'login', userId: started.userId, origin: stored };
     await act(database, 'refuse_login', refusal);

@@ -93,7 +93,7 @@ export interface Identity {
     principal: Principal,
     input: Readonly<{ password: string; newPassword: string; stepUpToken: string }>,
     origin: Origin,
-  ): Answer<true, 'invalid_credentials' | 'weak_password' | StepUpRefusal>;
+  ): Answer<true, 'invalid_credentials' | 'weak_password' | 'rate_limited' | StepUpRefusal>;
 
   beginTotp(principal: Principal, origin: Origin): Answer<Readonly<{ secret: string; uri: string }>, 'already_done'>;
   /** Answers the recovery codes, shown once. */

@@ -65,7 +65,7 @@ function remainder(text: string, own: readonly string[]): string {
   let left = text;
   for (const word of [...own, ...WORDS]) left = left.split(word).join(' ');
   left = left.replace(/(?:19|20)[0-9]{2}/g, ' ').replace(/(.)\1{2,}/gu, '$1');
-  for (const run of RUNS) left = withoutRuns(left, run, [...run].toReversed().join(''));
+  for (const run of RUNS) left = withoutRuns(left, run, run.split('').toReversed().join(''));
   return left.replace(/[^\p{L}\p{N}\p{S}\p{M}]/gu, '');
 }
 

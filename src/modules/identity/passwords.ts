@@ -21,22 +21,22 @@ const PHC =
 type Cost = Readonly<{ memory: number; passes: number; parallelism: number; tagLength: number }>;
 const COST: Cost = { memory: MEMORY_KIB, passes: PASSES, parallelism: LANES, tagLength: TAG_BYTES };
 
-/** `busy`: too many are waiting; nothing was computed. */
+/** Null: too many are waiting; nothing was computed. */
 export type Passwords = Readonly<{
-  hash(password: string): Promise<string | 'busy'>;
+  hash(password: string): Promise<string | null>;
   /** Takes as long when there is nothing to compare with. */
-  verify(password: string, stored: string | null): Promise<boolean | 'busy'>;
+  verify(password: string, stored: string | null): Promise<boolean | null>;
 }>;
 
 export function createPasswords(metrics: Metrics): Passwords {
   const waiting: (() => void)[] = [];
   let running = 0;
   const busy = metrics.counter('identity_password_busy_total', 'Password hashes refused because too many were waiting');
-  const inTurn = async <T>(work: () => Promise<T>): Promise<T | 'busy'> => {
+  const inTurn = async <T>(work: () => Promise<T>): Promise<T | null> => {
     if (running >= RUNNING_LIMIT) {
       if (waiting.length >= WAITING_LIMIT) {
         busy.inc({});
-        return 'busy';
+        return null;
       }
       await new Promise<void>((resolve) => waiting.push(resolve));
     } else running += 1;

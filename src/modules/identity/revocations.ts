@@ -214,8 +214,8 @@ async function readRevocations(
       seq: Number(row.seq),
       place: Number(row.place),
       userId: String(row.user_id),
-      sessionId: row.session_id === null ? null : String(row.session_id),
-      keyId: row.key_id === null ? null : String(row.key_id),
+      sessionId: row.session_id as string | null,
+      keyId: row.key_id as string | null,
       version: row.token_version === null ? null : Number(row.token_version),
     }));
   return { databaseMs: Number(rows[0]!.now_ms), headSeq: Number(rows[0]!.head_seq), found };

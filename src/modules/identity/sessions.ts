@@ -6,7 +6,7 @@ import type { Core } from './core.ts';
 import type { Answer, AuthRefusal, Origin, Principal } from './identity.ts';
 import { storedOrigin } from './origin.ts';
 import { newRefreshToken, readRefreshToken } from './refresh-token.ts';
-import { isStillGood } from './queries.ts';
+import { UUID, isStillGood } from './queries.ts';
 import { hashOf } from './secrets.ts';
 import { act } from './store.ts';
 import type { StoredGrant } from './store.ts';
@@ -85,6 +85,16 @@ export async function endSession(
   if (answer.status === 'refused') return refusalOf(answer);
   await core.revocations.announce();
   return accepted(true);
+}
+
+export async function revokeSession(
+  core: Core,
+  { userId }: Principal,
+  sessionId: string,
+  origin: Origin,
+): Answer<true, 'not_found'> {
+  if (!UUID.test(sessionId)) return refusalOf({ code: 'not_found' });
+  return endSession(core, { userId, sessionId, act: 'session_revoke' }, origin);
 }
 
 export async function authenticateToken(core: Core, accessToken: string): Answer<Principal, AuthRefusal> {

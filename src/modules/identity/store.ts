@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import { assert } from '../../kernel/assert.ts';
 import type { Database, Row } from '../../platform/postgres.ts';
-import type { User } from '../../protocol/accounts.ts';
+import type { ApiKey, KeyScope, Role, User } from '../../protocol/accounts.ts';
 
 type RefusedAnswer<C extends string> = Readonly<{
   status: 'refused';
@@ -20,6 +20,26 @@ export type LoginStart = Readonly<{
   totpSecret: string | null;
 }>;
 
+/** What a proof of identity is compared with. */
+export type Proof = Readonly<{
+  userId: string;
+  email: string;
+  passwordHash: string;
+  totpSecret: string | null;
+  totpPending: string | null;
+}>;
+type Expiry = Readonly<{ expiresAtMs: number }>;
+type KeyUse = Readonly<{ userId: string; roles: Role[]; scopes: KeyScope[]; nowMs: number }>;
+type Redeemed = Readonly<{
+  userId: string;
+  roles: Role[];
+  sessionId: string | null;
+  keyId: string | null;
+  scopes: KeyScope[] | null;
+  nowMs: number;
+  endsAtMs: number | null;
+}>;
+
 /** What each act of migration 0007 answers. */
 export type Acts = {
   audit: Answered<object, never>;
@@ -33,6 +53,21 @@ export type Acts = {
   >;
   refresh: Answered<StoredGrant, 'unauthorized'>;
   end_session: Answered<object, 'not_found'>;
+  begin_proof: Answered<Proof, 'rate_limited'>;
+  refuse_proof: Answered<object, 'invalid_credentials' | 'second_factor_required' | 'invalid_code' | 'rate_limited'>;
+  step_up: Answered<Expiry, 'invalid_credentials' | 'invalid_code'>;
+  change_password: Answered<object, 'invalid_credentials' | 'step_up_required'>;
+  begin_totp: Answered<object, 'already_done'>;
+  confirm_totp: Answered<object, 'invalid_code' | 'already_done' | 'not_found'>;
+  disable_totp: Answered<object, 'not_found' | 'step_up_required'>;
+  renew_recovery_codes: Answered<object, 'not_found' | 'step_up_required'>;
+  create_key: Answered<Readonly<{ key: ApiKey }>, 'above_maximum' | 'step_up_required'>;
+  revoke_key: Answered<object, 'not_found'>;
+  use_key: Answered<KeyUse, 'invalid_signature' | 'replayed'>;
+  issue_ticket: Readonly<{ status: 'ok' }> & Expiry;
+  redeem_ticket: Answered<Redeemed, 'unauthorized'>;
+  set_roles: Answered<Readonly<{ user: User; changed: boolean }>, 'not_found' | 'forbidden'>;
+  sweep: Readonly<{ status: 'ok'; count: number }>;
 };
 
 /**
