@@ -10,9 +10,35 @@ import { renderStreamsPage } from './streams-page.ts';
 
 const DOCUMENT_MAX_AGE_SECONDS = 60;
 const DESCRIPTION =
-  'Market data at one moment. The same data live, as streams, is described at /docs/streams. ' +
+  'Market data at one moment, and everything that belongs to a user. The same live, as streams, is described at /docs/streams. ' +
   'Prices, sizes and amounts are decimal text, times are Unix milliseconds, errors are application/problem+json ' +
   'with a code of one closed table. Unknown or repeated parameters are refused.';
+
+const TAGS = [
+  { name: 'markets', description: 'Venues and what is traded there' },
+  { name: 'market data', description: 'Tickers, books, trades, candles' },
+  { name: 'accounts', description: 'Logins, sessions, the second factor, and what was done in your name' },
+  { name: 'API keys', description: 'For programs: scopes, addresses, signatures' },
+  { name: 'administration', description: 'For admins' },
+];
+
+/** A signature is three headers besides the key's own; a security scheme can name one. */
+const SECURITY_SCHEMES = {
+  bearer: {
+    type: 'http',
+    scheme: 'bearer',
+    bearerFormat: 'JWT',
+    description: 'The `accessToken` of a login, good for some minutes; `POST /v1/auth/refresh` gives the next.',
+  },
+  apiKey: {
+    type: 'apiKey',
+    in: 'header',
+    name: 'X-Api-Key',
+    description:
+      'With `X-Api-Timestamp`, `X-Api-Nonce` and `X-Api-Signature`, and `X-Api-Recv-Window` if you like. ' +
+      'PROTOCOL.md tells what is signed, with an example.',
+  },
+} as const;
 
 /** Before the routes: @fastify/swagger learns of each as it is added. */
 export async function addOpenapi(app: HttpApp, version: string): Promise<void> {
@@ -28,10 +54,8 @@ export async function addOpenapi(app: HttpApp, version: string): Promise<void> {
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
       servers: [{ url: '/' }],
-      tags: [
-        { name: 'markets', description: 'Venues and what is traded there' },
-        { name: 'market data', description: 'Tickers, books, trades, candles' },
-      ],
+      tags: TAGS,
+      components: { securitySchemes: SECURITY_SCHEMES },
     },
     transform: createJsonSchemaTransform({ zodToJsonConfig }),
     transformObject: (document) => withUsedComponents(addComponents(document)),

@@ -33,6 +33,7 @@ export type Proof = Readonly<{
   retryAfterMs?: number;
   seenRevocations: number;
 }>;
+/** `untilMs` is monotonic: a step of the wall clock lengthens nothing. */
 type Standing = { untilMs: number; checking: boolean; failures: number };
 
 /** Whose connections these are: proves it, limits how many one user may have, and ends them with what they were proved by. */
@@ -87,7 +88,7 @@ export class Authenticator {
 
   /** Ends what has expired. To be called at least every few seconds. */
   check(): void {
-    const nowMs = this.#deps.clock.now();
+    const nowMs = this.#deps.clock.monotonic();
     for (const connections of this.#byUser.values()) {
       for (const connection of connections) {
         const { principal } = connection;
@@ -129,7 +130,6 @@ export class Authenticator {
       return refused('forbidden', 'This connection belongs to another user: open a new one');
     }
     if (this.#revokedSince(seenRevocations, principal)) return refused('unauthorized', 'It was revoked just now');
-    if (principal.expiresAtMs <= this.#deps.clock.now()) return refused('token_expired', 'It has expired just now');
     const held = this.#byUser.get(principal.userId)?.size ?? 0;
     if (before === null && held >= this.#deps.limits.connectionsPerUser) {
       return refused('connection_limit', 'You have as many connections as you may');
@@ -140,9 +140,10 @@ export class Authenticator {
   #enter(connection: Connection, principal: Principal): void {
     if (!connection.isOpen) return;
     connection.principal = principal;
-    const keyEndMs = Math.min(principal.expiresAtMs, this.#deps.clock.now() + KEY_RECHECK_MS);
+    const { clock } = this.#deps;
+    const leftMs = principal.expiresAtMs - clock.now();
     const standing = this.#standingOf(connection);
-    standing.untilMs = principal.keyId === null ? principal.expiresAtMs : keyEndMs;
+    standing.untilMs = clock.monotonic() + (principal.keyId === null ? leftMs : Math.min(leftMs, KEY_RECHECK_MS));
     standing.failures = 0;
     const all = this.#byUser.get(principal.userId) ?? new Set();
     all.add(connection);
@@ -163,7 +164,7 @@ export class Authenticator {
     try {
       const good = await this.#deps.identity.recheck(principal);
       if (connection.principal !== principal) return;
-      if (good) standing.untilMs = this.#deps.clock.now() + KEY_RECHECK_MS;
+      if (good) standing.untilMs = this.#deps.clock.monotonic() + KEY_RECHECK_MS;
       else connection.close('unauthorized');
     } catch (error) {
       // Asked again at the next check, until the time of doubt is over.
