@@ -1,0 +1,379 @@
+import { describe, expect, it } from 'vitest';
+import { PaperRig, RIG_SETTINGS } from '../../../testing/paper-rig.ts';
+import type { Level } from '../../../protocol/messages.ts';
+
+const BIDS: Level[] = [
+  ['99.00', '2'],
+  ['98.00', '5'],
+];
+const ASKS: Level[] = [
+  ['101.00', '2'],
+  ['102.00', '5'],
+];
+
+function opened(settings = {}): PaperRig {
+  const rig = new PaperRig(settings);
+  rig.open(BIDS, ASKS);
+  return rig;
+}
+
+describe('takers', () => {
+  it('an order does not see the book before its latency has passed, nor the book from before', () => {
+    const rig = opened();
+    const id = rig.place({ side: 'buy', type: 'market', quantity: '1' });
+    rig.wait(20);
+    rig.book(BIDS, [['105.00', '9']]);
+    expect(rig.seen(id)).toBe('submitted 0/1');
+    rig.wait(40);
+    expect(rig.fillsOf(id)).toEqual(['taker 1 @ 105']);
+    expect(rig.fills[0]!.market).toMatchObject({ seq: 3, latencyMs: 50, ageMs: 30, exchangeSeq: 3, tradeId: null });
+  });
+
+  it('walks the book to the limit and rests with the remainder', () => {
+    const rig = opened();
+    const id = rig.send({ side: 'buy', type: 'limit', price: '101', quantity: '3' });
+    expect(rig.fillsOf(id)).toEqual(['taker 2 @ 101']);
+    expect(rig.seen(id)).toBe('partially_filled 2/3');
+  });
+
+  it('what one paper order ate is not there for the next one until the level changes', () => {
+    const rig = opened();
+    rig.send({ side: 'buy', type: 'limit', price: '101', quantity: '1.5', timeInForce: 'IOC' });
+    const second = rig.send({ side: 'buy', type: 'limit', price: '101', quantity: '1', timeInForce: 'IOC' }, 'u2');
+    expect(rig.fillsOf(second)).toEqual(['taker 0.5 @ 101']);
+    expect(rig.seen(second)).toBe('expired 0.5/1');
+    rig.book(BIDS, ASKS);
+    const third = rig.send({ side: 'buy', type: 'limit', price: '101', quantity: '1', timeInForce: 'IOC' });
+    expect(rig.seen(third)).toBe('expired 0/1');
+    rig.change([], [['101.00', '2.5']]);
+    const fourth = rig.send({ side: 'buy', type: 'limit', price: '101', quantity: '1', timeInForce: 'IOC' });
+    expect(rig.seen(fourth)).toBe('filled 1/1');
+  });
+
+  it('a market order stops at its protection price and gives the rest up', () => {
+    const rig = opened();
+    const id = rig.send({ side: 'sell', type: 'market', quantity: '4', protectionPrice: '98.5' });
+    expect(rig.fillsOf(id)).toEqual(['taker 2 @ 99']);
+    expect(rig.order(id)).toMatchObject({ status: 'expired', reason: { code: 'remainder_expired' } });
+  });
+
+  it('fill or kill leaves the book untouched when not everything is there', () => {
+    const rig = opened();
+    const killed = rig.send({ side: 'buy', type: 'limit', price: '101', quantity: '2.001', timeInForce: 'FOK' });
+    expect(rig.order(killed)).toMatchObject({ status: 'expired', reason: { code: 'fok_not_filled' } });
+    const whole = rig.send({ side: 'buy', type: 'limit', price: '101', quantity: '2', timeInForce: 'FOK' });
+    expect(rig.seen(whole)).toBe('filled 2/2');
+  });
+
+  it('post-only that would take is rejected, one tick away it rests', () => {
+    const rig = opened();
+    const takes = rig.send({ side: 'buy', type: 'limit', price: '101', postOnly: true });
+    expect(rig.order(takes)).toMatchObject({ status: 'rejected', reason: { code: 'post_only_would_take' } });
+    const rests = rig.send({ side: 'buy', type: 'limit', price: '100.99', postOnly: true });
+    expect(rig.seen(rests)).toBe('accepted 0/1');
+  });
+
+  it('a budget buys whole lots and never costs more than it is', () => {
+    const rig = opened();
+    const id = rig.send({ side: 'buy', type: 'market', quoteQuantity: '250' });
+    expect(rig.fillsOf(id)).toEqual(['taker 2 @ 101', 'taker 0.47 @ 102']);
+  });
+
+  it('a stream that is not live, a crossed book or an old one fills nothing and says so', () => {
+    for (const doubt of [
+      (rig: PaperRig) => rig.state('book', false),
+      (rig: PaperRig) => rig.state('trades', false),
+      (rig: PaperRig) => rig.change([['101.50', '1']], []),
+      (rig: PaperRig) => rig.wait(RIG_SETTINGS.bookAgeLimitMs + 1),
+    ]) {
+      const rig = opened();
+      doubt(rig);
+      const id = rig.send({ side: 'buy', type: 'market', quantity: '1' });
+      rig.wait(3_000);
+      expect(rig.order(id)).toMatchObject({ status: 'submitted', waiting: 'market_data' });
+      rig.open(BIDS, ASKS);
+      rig.wait(100);
+      expect(rig.seen(id)).toBe('filled 1/1');
+    }
+  });
+});
+
+describe('resting orders', () => {
+  it('fills only what trades at its price leave after everybody before it', () => {
+    const rig = opened();
+    const id = rig.send({ side: 'buy', type: 'limit', price: '99', quantity: '1' });
+    rig.trades([['99.00', '1.5', 'sell']]);
+    expect(rig.seen(id)).toBe('accepted 0/1');
+    rig.wait(1);
+    rig.trades([['99.00', '5', 'buy']]);
+    expect(rig.seen(id)).toBe('accepted 0/1');
+    rig.trades([['99.00', '0.75', 'sell']]);
+    expect(rig.fillsOf(id)).toEqual(['maker 0.25 @ 99']);
+    expect(rig.fills[0]!.market).toMatchObject({ stream: RIG_SETTINGS.tradesStream, tradeId: 't3' });
+    rig.trades([['99.00', '4', 'sell']]);
+    expect(rig.seen(id)).toBe('filled 1/1');
+  });
+
+  it('a trade that the book showed first does not move the queue twice', () => {
+    const rig = opened();
+    const id = rig.send({ side: 'buy', type: 'limit', price: '99', quantity: '1' });
+    rig.change([['99.00', '0']], []);
+    rig.trades([['99.00', '2', 'sell']]);
+    expect(rig.seen(id)).toBe('accepted 0/1');
+    rig.trades([['99.00', '0.4', 'sell']]);
+    expect(rig.fillsOf(id)).toEqual(['maker 0.4 @ 99']);
+  });
+
+  it('trades from before it rested do not fill it', () => {
+    const rig = opened();
+    const beforeMs = rig.nowMs;
+    const id = rig.send({ side: 'buy', type: 'limit', price: '99.5', quantity: '1' });
+    rig.trades([['99.00', '3', 'sell', beforeMs]]);
+    expect(rig.seen(id)).toBe('accepted 0/1');
+    rig.trades([['99.00', '3', 'sell']]);
+    expect(rig.fillsOf(id)).toEqual(['maker 1 @ 99.5']);
+  });
+
+  it('shares one trade among all orders that it reaches, best price and first come first', () => {
+    const rig = opened();
+    const second = rig.send({ side: 'buy', type: 'limit', price: '99.4', quantity: '1' });
+    const third = rig.send({ side: 'buy', type: 'limit', price: '99.4', quantity: '1' }, 'u2');
+    const first = rig.send({ side: 'buy', type: 'limit', price: '99.5', quantity: '1' }, 'u3');
+    rig.trades([['99.40', '2.25', 'sell']]);
+    expect([first, second, third].map((id) => rig.seen(id))).toEqual([
+      'filled 1/1',
+      'filled 1/1',
+      'partially_filled 0.25/1',
+    ]);
+  });
+
+  it('a book that comes to its price fills it at its own price, as far as the book goes, once', () => {
+    const rig = opened();
+    const id = rig.send({ side: 'sell', type: 'limit', price: '100', quantity: '5' });
+    rig.change([['100.50', '2']], []);
+    expect(rig.fillsOf(id)).toEqual(['maker 2 @ 100']);
+    rig.change([['97.00', '1']], []);
+    expect(rig.seen(id)).toBe('partially_filled 2/5');
+    rig.change([['100.50', '1']], []);
+    expect(rig.seen(id)).toBe('partially_filled 3/5');
+  });
+
+  it('a level that falls out of sight is not taken for a level that is empty', () => {
+    const rig = new PaperRig({ depth: 2 });
+    rig.open(BIDS, ASKS);
+    const id = rig.send({ side: 'buy', type: 'limit', price: '98', quantity: '1' });
+    rig.change(
+      [
+        ['99.50', '1'],
+        ['98.00', '0'],
+      ],
+      [],
+    );
+    rig.trades([['98.00', '4', 'sell']]);
+    expect(rig.seen(id)).toBe('accepted 0/1');
+    rig.trades([['98.00', '2', 'sell']]);
+    expect(rig.fillsOf(id)).toEqual(['maker 1 @ 98']);
+  });
+
+  it('a smaller size keeps the place, a larger one or another price gives it up', () => {
+    for (const { change, fills } of [
+      { change: { quantity: '0.5' }, fills: ['maker 0.5 @ 99'] },
+      { change: { quantity: '3' }, fills: [] },
+      { change: { price: '98' }, fills: [] },
+    ]) {
+      const rig = opened();
+      const id = rig.send({ side: 'buy', type: 'limit', price: '99', quantity: '1' });
+      rig.change([['99.00', '10']], []);
+      rig.amend(id, change);
+      rig.wait(60);
+      rig.trades([['99.00', '2.5', 'sell']]);
+      expect(rig.fillsOf(id)).toEqual(fills);
+    }
+  });
+
+  it('a new price may take what the old one could not', () => {
+    const rig = opened();
+    const id = rig.send({ side: 'buy', type: 'limit', price: '99', quantity: '1' });
+    rig.amend(id, { price: '101' });
+    rig.wait(60);
+    expect(rig.fillsOf(id)).toEqual(['taker 1 @ 101']);
+  });
+
+  it('fills that come before a cancellation takes effect count', () => {
+    const rig = opened();
+    const id = rig.send({ side: 'buy', type: 'limit', price: '99.5', quantity: '1' });
+    rig.cancel(id);
+    rig.wait(10);
+    rig.trades([['99.00', '0.4', 'sell']]);
+    rig.wait(100);
+    rig.trades([['99.00', '9', 'sell']]);
+    expect(rig.seen(id)).toBe('canceled 0.4/1');
+  });
+
+  it('expires at its time, whether or not there is a market', () => {
+    const rig = opened();
+    const expireAt = rig.nowMs + 5_000;
+    const id = rig.send({ side: 'buy', type: 'limit', price: '99', timeInForce: 'GTD', expireAt });
+    rig.state('book', false);
+    rig.wait(4_900);
+    expect(rig.order(id)).toMatchObject({ status: 'accepted', waiting: 'market_data' });
+    rig.wait(100);
+    expect(rig.order(id)).toMatchObject({ status: 'expired', reason: { code: 'gtd_expired' } });
+  });
+
+  it('nothing is filled by what happened while the market was in doubt', () => {
+    const rig = opened();
+    const id = rig.send({ side: 'buy', type: 'limit', price: '99.5', quantity: '1' });
+    rig.state('book', false);
+    rig.trades([['98.00', '9', 'sell']]);
+    rig.open(BIDS, ASKS);
+    expect(rig.seen(id)).toBe('accepted 0/1');
+  });
+});
+
+describe('stops', () => {
+  it('a stop waits for its price, then takes what the trade left', () => {
+    const rig = opened();
+    const id = rig.send({ side: 'sell', type: 'stop', stopPrice: '99', quantity: '3' });
+    expect(rig.seen(id)).toBe('held 0/3');
+    rig.wait(5);
+    rig.trades([['99.01', '1', 'sell']]);
+    expect(rig.seen(id)).toBe('held 0/3');
+    rig.trades([['99.00', '1.5', 'sell']]);
+    // The book still shows 2 at 99, of which the trade took 1.5.
+    expect(rig.fillsOf(id)).toEqual(['taker 0.5 @ 99', 'taker 2.5 @ 98']);
+  });
+
+  it('a newer book has the trade in it already', () => {
+    const rig = opened();
+    const id = rig.send({ side: 'sell', type: 'stop', stopPrice: '99', quantity: '3' });
+    rig.change([['99.00', '0.5']], []);
+    rig.trades([['99.00', '1.5', 'sell']]);
+    expect(rig.fillsOf(id)).toEqual(['taker 0.5 @ 99', 'taker 2.5 @ 98']);
+  });
+
+  it.each([
+    { type: 'stop', side: 'buy', stopPrice: '103', misses: '102.99', meets: '103' },
+    { type: 'stop', side: 'sell', stopPrice: '97', misses: '97.01', meets: '97' },
+    { type: 'take_profit', side: 'sell', stopPrice: '103', misses: '102.99', meets: '103' },
+    { type: 'take_profit', side: 'buy', stopPrice: '97', misses: '97.01', meets: '97' },
+  ] as const)('$type $side fires on the right side of its price', ({ type, side, stopPrice, misses, meets }) => {
+    const rig = opened();
+    const id = rig.send({ side, type, stopPrice, quantity: '1' });
+    rig.trades([[misses, '1', 'sell']]);
+    expect(rig.order(id).status).toBe('held');
+    rig.trades([[meets, '0.001', 'sell']]);
+    expect(rig.order(id).status).toBe('filled');
+  });
+
+  it.each([
+    { trigger: 'bid_ask', side: 'sell', stopPrice: '98.5', book: [['98.50', '1']] },
+    { trigger: 'mid', side: 'sell', stopPrice: '99.75', book: [['98.50', '1']] },
+  ] as const)('a stop on $trigger looks at the book and not at trades', ({ trigger, side, stopPrice, book }) => {
+    const rig = opened();
+    const id = rig.send({ side, type: 'stop', trigger, stopPrice, quantity: '0.1' });
+    rig.trades([['90.00', '1', 'sell']]);
+    expect(rig.order(id).status).toBe('held');
+    rig.book([...book] as unknown as Level[], ASKS);
+    expect(rig.order(id).status).toBe('filled');
+  });
+
+  it('a stop limit that cannot fill within its limit rests there', () => {
+    const rig = opened();
+    const id = rig.send({ side: 'sell', type: 'stop_limit', stopPrice: '99', price: '100', quantity: '1' });
+    rig.trades([['99.00', '1', 'sell']]);
+    expect(rig.order(id).status).toBe('triggered');
+    rig.wait(1);
+    rig.trades([['100.50', '0.5', 'buy']]);
+    expect(rig.fillsOf(id)).toEqual(['maker 0.5 @ 100']);
+  });
+
+  it('a trailing stop follows upwards only, from its activation on, and survives a restart', () => {
+    const rig = opened();
+    const fields = {
+      side: 'sell',
+      type: 'trailing_stop',
+      trailingDelta: 100,
+      activationPrice: '105',
+      quantity: '1',
+    } as const;
+    const id = rig.send(fields);
+    for (const price of ['104', '90', '105', '110', '109']) {
+      rig.wait(1_100);
+      rig.trades([[price, '0.001', 'buy']]);
+    }
+    rig.wait(1_100);
+    expect(rig.order(id)).toMatchObject({ status: 'held', stopPrice: '108.9' });
+    const memo = rig.orders.get(id)!.memo;
+    const next = new PaperRig();
+    next.nowMs = rig.nowMs;
+    next.orders.set(id, { ...rig.orders.get(id)!, memo });
+    next.feed({ type: 'order', nowMs: next.nowMs, working: next.orders.get(id)! });
+    next.open(BIDS, ASKS);
+    next.trades([['108.91', '0.001', 'sell']]);
+    expect(next.order(id).status).toBe('held');
+    next.trades([['108.90', '0.001', 'sell']]);
+    expect(next.seen(id)).toBe('filled 1/1');
+  });
+
+  it('a stop that was met while nobody watched fires when the snapshot shows it, and says so', () => {
+    const rig = opened();
+    const id = rig.send({ side: 'sell', type: 'stop', stopPrice: '99', quantity: '1' });
+    rig.state('trades', false);
+    rig.wait(1_000);
+    rig.trades(
+      [
+        ['98.50', '1', 'sell', rig.nowMs - 500],
+        ['100', '1', 'buy', rig.nowMs - 400],
+      ],
+      { whole: true },
+    );
+    expect(rig.order(id).status).toBe('held');
+    rig.state('trades', true);
+    expect(rig.order(id).status).toBe('filled');
+    const trigger = rig.decided.find(({ step }) => step.do === 'trigger')!.step;
+    expect(trigger).toMatchObject({ evidence: { price: '98.5', source: 'last_after_gap' } });
+  });
+});
+
+describe('self-trade prevention', () => {
+  const resting = { side: 'sell', type: 'limit', price: '101', quantity: '1' } as const;
+  it.each([
+    { mode: 'none', maker: 'accepted 0/1', taker: 'partially_filled 2/4' },
+    { mode: 'expire_taker', maker: 'accepted 0/1', taker: 'expired_in_match 2/4' },
+    { mode: 'expire_maker', maker: 'expired_in_match 0/1', taker: 'partially_filled 2/4' },
+    { mode: 'expire_both', maker: 'expired_in_match 0/1', taker: 'expired_in_match 2/4' },
+    { mode: 'decrement', maker: 'expired_in_match 0/1', taker: 'partially_filled 2/4' },
+  ] as const)('$mode', ({ mode, maker, taker }) => {
+    const rig = opened();
+    const own = rig.send(resting);
+    const other = rig.send(resting, 'u2');
+    const id = rig.send({ side: 'buy', type: 'limit', price: '101', quantity: '4', selfTradePrevention: mode });
+    expect([rig.seen(own), rig.seen(id), rig.seen(other)]).toEqual([maker, taker, 'accepted 0/1']);
+    expect(rig.order(id).preventedQuantity).toBe(mode === 'decrement' ? '1' : '0');
+  });
+
+  it('what was prevented on both sides ends both when nothing is left', () => {
+    const rig = opened();
+    rig.change([], [['100.50', '0']]);
+    const own = rig.send({ side: 'sell', type: 'limit', price: '100', quantity: '1' });
+    const id = rig.send({ side: 'buy', type: 'limit', price: '100', quantity: '1' });
+    expect([rig.seen(own), rig.seen(id)]).toEqual(['expired_in_match 0/1', 'expired_in_match 0/1']);
+  });
+});
+
+it('an order that was closed behind our back is let go', () => {
+  const rig = opened();
+  const id = rig.send({ side: 'buy', type: 'limit', price: '99.5', quantity: '1' });
+  rig.alter(id, { status: 'canceled' });
+  rig.trades([['99.00', '1', 'sell']]);
+  expect(rig.fills).toEqual([]);
+  expect(rig.core.orderCount).toBe(0);
+});
+
+it('more orders than a market takes are rejected, not forgotten', () => {
+  const rig = opened({ ordersLimit: 1 });
+  rig.send({ side: 'buy', type: 'limit', price: '99.5' });
+  const id = rig.send({ side: 'buy', type: 'limit', price: '99.5' });
+  expect(rig.order(id)).toMatchObject({ status: 'rejected', reason: { code: 'engine_full' } });
+});
