@@ -146,9 +146,10 @@ describe('positions', () => {
         const paid = small
           .filter(({ side }) => side === 'buy')
           .reduce((sum, fill) => sum + (fill.quoteUnits + fill.flatFeeUnits) * 10n ** 16n, 0n);
-        const units = (text: unknown) => decimalUnits(String(text ?? '0'));
-        expect(units(position!.cost) + units(closings[0]!.cost)).toBe(paid);
-        expect(units(position!.realizedPnl)).toBe(units(closings[0]!.gain));
+        const units = (text: string | null) => decimalUnits(text ?? '0');
+        const { cost, gain } = closings[0] as { cost: string | null; gain: string | null };
+        expect(units(position!.cost) + units(cost)).toBe(paid);
+        expect(units(position!.realizedPnl)).toBe(units(gain));
       }),
       { numRuns: RUNS / 3 },
     );
