@@ -142,7 +142,10 @@ export const AuditVerificationSchema = z
   })
   .meta({ id: 'AuditVerification' });
 /** By an admin, for somebody else. */
-export const RolesBody = z.strictObject({ email: Email, roles: z.array(z.enum(ROLES)).min(1).max(ROLES.length) });
+export const RolesBody = z.strictObject({
+  email: Email,
+  roles: z.array(z.enum(ROLES)).max(ROLES.length).meta({ description: 'none suspends the user' }),
+});
 export const AuditAnswer = z
   .strictObject({ entries: z.array(AuditEntrySchema), nextCursor: z.string().nullable() })
   .meta({ id: 'Audit' });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ERROR_CODES } from './errors.ts';
+import { KEY_ID, RECV_WINDOW_LIMIT_MS } from './signing.ts';
 
 /** A decimal as text: plain notation, no exponent. Prices, sizes and amounts are never JSON numbers. */
 export const DecimalText = z
@@ -131,10 +132,10 @@ export const UnsubscribeParams = z.strictObject({ streams: z.array(z.string()).m
 const Credential = z.string().min(1).max(4096);
 /** Of an API key, without a request: PROTOCOL.md says what is signed. */
 export const SignedProof = z.strictObject({
-  keyId: z.string().min(1).max(64),
+  keyId: z.string().regex(KEY_ID),
   timestamp: TimestampMs,
-  recvWindow: z.int().min(1).max(60_000).optional(),
-  nonce: z.string().regex(/^[A-Za-z0-9_-]{8,64}$/),
+  recvWindow: z.int().min(1).max(RECV_WINDOW_LIMIT_MS).optional(),
+  nonce: z.string().regex(/^[A-Za-z0-9_-]{16,64}$/),
   signature: z.string().regex(/^[A-Za-z0-9_-]{20,128}$/),
 });
 export const AuthenticateParams = z.union([
@@ -146,7 +147,9 @@ export const AuthenticatedSchema = z
   .strictObject({
     userId: z.string(),
     scopes: z.array(z.string()),
-    expiresAt: TimestampMs.meta({ description: 'authenticate again before, or the connection is closed' }),
+    expiresAt: TimestampMs.nullable().meta({
+      description: 'authenticate again before, or the connection is closed; null for an API key',
+    }),
   })
   .meta({ id: 'Authenticated' });
 export const EmptyParams = z.strictObject({}).optional();

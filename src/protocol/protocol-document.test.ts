@@ -1,3 +1,4 @@
+import { createHash, createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { crc32 } from '../kernel/crc32.ts';
@@ -18,6 +19,7 @@ import {
   WireErrorSchema,
 } from './messages.ts';
 import { METHODS } from './methods.ts';
+import { signingText } from './signing.ts';
 import { BOOK_DEPTHS, BOOK_RATES_MS, PUBLIC_CHANNELS, STREAM_NAME_LIMIT_CHARS, TIMEFRAMES_MS } from './streams.ts';
 
 // Whoever writes a client from the document alone must not be told something else than the code does.
@@ -112,6 +114,21 @@ test('the worked example of the checksum works', () => {
   book.apply(BookDeltaData.parse(delta));
   expect([crc32(texts[1]!), book.checksum()]).toEqual([delta.checksum, delta.checksum]);
   for (const number of [snapshot.checksum, delta.checksum]) expect(books).toContain(`CRC-32 is ${number}`);
+});
+
+test('the worked example of a signature is what the server computes', () => {
+  const text = section('17. Authentication');
+  const lines = /```text\n(.*?)\n```/s.exec(text)![1]!.split('\n');
+  const [, keyId, timestamp, recvWindow, nonce, method, pathname, query, bodyHash] = lines as [string, ...string[]];
+  const [, request, body] = /of `POST (\S+)` with the body `([^`]+)`/.exec(text)!;
+  const [, secret] = /with the secret `([^`]+)`/.exec(text)!;
+  const [, signature] = /has the\s+signature\s+`([^`]+)`/.exec(text)!;
+  expect([method, request]).toEqual(['POST', `${pathname}?${query}`]);
+  expect(createHash('sha256').update(body!).digest('hex')).toBe(bodyHash);
+  const fields = { keyId: keyId!, nonce: nonce!, method: method!, path: request!, bodyHash: bodyHash! };
+  const signed = signingText({ ...fields, timestampMs: Number(timestamp), recvWindowMs: Number(recvWindow) });
+  expect(signed).toBe(lines.join('\n'));
+  expect(createHmac('sha256', secret!).update(signed).digest('base64url')).toBe(signature);
 });
 
 type Line = { from: 'client' | 'server'; text: string };

@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import type { SignedRequest } from '../../modules/identity/index.ts';
+import { KEY_ID, RECV_WINDOW_DEFAULT_MS, RECV_WINDOW_LIMIT_MS } from '../../protocol/signing.ts';
 
-const DEFAULT_RECV_WINDOW_MS = 5_000;
-const RECV_WINDOW_LIMIT_MS = 60_000;
 /** Header, and the only form that it may have. Twice the same header arrives joined by a comma, which none of them takes. */
 const HEADERS = {
-  keyId: ['x-api-key', /^[A-Za-z0-9_.-]{1,64}$/],
+  keyId: ['x-api-key', KEY_ID],
   timestamp: ['x-api-timestamp', /^[1-9][0-9]{12}$/],
-  nonce: ['x-api-nonce', /^[A-Za-z0-9_-]{8,64}$/],
+  nonce: ['x-api-nonce', /^[A-Za-z0-9_-]{16,64}$/],
   signature: ['x-api-signature', /^[A-Za-z0-9_-]{20,128}$/],
 } as const;
 const RECV_WINDOW = /^[1-9][0-9]{0,4}$/;
@@ -43,7 +42,7 @@ export function readSignedRequest(request: FastifyRequest): SignedRequest | null
 }
 
 function readRecvWindow(text: string | string[] | undefined): number | null {
-  if (text === undefined) return DEFAULT_RECV_WINDOW_MS;
+  if (text === undefined) return RECV_WINDOW_DEFAULT_MS;
   if (typeof text !== 'string' || !RECV_WINDOW.test(text)) return null;
   return Number(text) <= RECV_WINDOW_LIMIT_MS ? Number(text) : null;
 }

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { Clock } from '../../kernel/clock.ts';
 import type { Outcome } from '../../kernel/outcome.ts';
 import { accepted, refused } from '../../kernel/outcome.ts';
@@ -8,6 +7,7 @@ import { wireError } from '../../protocol/errors.ts';
 import type { ErrorCode } from '../../protocol/errors.ts';
 import type { ConnectionLimits } from '../../protocol/limits.ts';
 import type { AuthenticateRequest, Authenticated } from '../../protocol/messages.ts';
+import { EMPTY_BODY_HASH, RECV_WINDOW_DEFAULT_MS } from '../../protocol/signing.ts';
 import type { Connection } from './connection.ts';
 import type { MethodOutcome } from './methods.ts';
 import type { Peer } from './wire.ts';
@@ -23,8 +23,6 @@ const KEY_DOUBT_MS = 4_000;
 /** What a signature over no request at all stands for. */
 const SIGNED_METHOD = 'AUTHENTICATE';
 const SIGNED_PATH = '/ws';
-const DEFAULT_RECV_WINDOW_MS = 5_000;
-const EMPTY_BODY_HASH = createHash('sha256').digest('hex');
 
 export type AuthenticatorDeps = Readonly<{ identity: Identity; clock: Clock; log: Log; limits: ConnectionLimits }>;
 /** A proof that has been checked, until a connection takes it over; revocations since `seenRevocations` may still undo it. */
@@ -69,7 +67,8 @@ export class Authenticator {
     if (decided.ok) {
       const principal = decided.value;
       this.#enter(connection, principal);
-      const { userId, scopes, expiresAtMs: expiresAt } = principal;
+      const { userId, scopes, keyId, expiresAtMs } = principal;
+      const expiresAt = keyId === null ? expiresAtMs : null;
       return { ok: true, result: { userId, scopes: [...scopes], expiresAt } satisfies Authenticated };
     }
     const standing = this.#standingOf(connection);
@@ -112,7 +111,7 @@ export class Authenticator {
     const request: SignedRequest = {
       keyId,
       timestampMs: timestamp,
-      recvWindowMs: recvWindow ?? DEFAULT_RECV_WINDOW_MS,
+      recvWindowMs: recvWindow ?? RECV_WINDOW_DEFAULT_MS,
       nonce,
       signature,
       method: SIGNED_METHOD,
