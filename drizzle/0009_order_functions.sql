@@ -170,9 +170,17 @@ BEGIN
   RETURN v_rule;
 END $$;
 
-CREATE FUNCTION orders.rates(p_user uuid, p_venue text, p_symbol text) RETURNS jsonb
+-- What a quote needs to know about the user: rates, what is available of the asset to pay with, why not (halted), open orders.
+CREATE FUNCTION orders.quote_facts(p_user uuid, p_venue text, p_symbol text, p_side text, p_asset text) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = orders, pg_temp AS $$
-  SELECT jsonb_build_object('maker', plain(rule.maker), 'taker', plain(rule.taker), 'flat', plain(rule.flat))
+  SELECT jsonb_build_object(
+    'rates', jsonb_build_object('maker', plain(rule.maker), 'taker', plain(rule.taker), 'flat', plain(rule.flat)),
+    'available', plain_units(coalesce((SELECT posted - held FROM ledger.accounts
+      WHERE owner_id = p_user AND asset = p_asset AND kind = 'user' AND label = ''), 0)),
+    'halted', halted(p_venue, p_side),
+    'open', coalesce((SELECT open_orders FROM traders WHERE user_id = p_user), 0),
+    'openInMarket', (SELECT count(*) FROM orders
+      WHERE user_id = p_user AND venue = p_venue AND symbol = p_symbol AND NOT ended))
   FROM fee_rule((SELECT fee_group FROM traders WHERE user_id = p_user), p_venue, p_symbol) AS rule
 $$;
 
@@ -976,7 +984,9 @@ BEGIN
   o.stop_price := coalesce((p_change ->> 'stopPrice')::numeric, o.stop_price);
   o.trailing_delta := coalesce((p_change ->> 'trailingDelta')::integer, o.trailing_delta);
   o.expire_at_ms := coalesce((p_change ->> 'expireAt')::bigint, o.expire_at_ms);
-  o.protection_price := coalesce((p_change ->> 'protectionPrice')::numeric, o.protection_price);
+  IF NOT o.protection_given THEN
+    o.protection_price := coalesce((p_change ->> 'protectionPrice')::numeric, o.protection_price);
+  END IF;
   RETURN o;
 END $$;
 
@@ -1238,7 +1248,7 @@ GRANT EXECUTE ON FUNCTION orders.place(jsonb), orders.cancel(jsonb), orders.amen
   orders.remember(jsonb), orders.fill(jsonb), orders.decide_amendment(jsonb), orders.trigger(jsonb),
   orders.commands_since(xid8, uuid, integer), orders.cancel_after(uuid, bigint),
   orders.set_switch(text, text, text, text), orders.set_fee_group(uuid, text),
-  orders.set_fee_rule(text, text, text, numeric, numeric, numeric, text), orders.rates(uuid, text, text) TO app_rw;
+  orders.set_fee_rule(text, text, text, numeric, numeric, numeric, text), orders.quote_facts(uuid, text, text, text, text) TO app_rw;
 -- Reads: what makes rows into what users see.
 GRANT EXECUTE ON FUNCTION orders.project(orders.orders), orders.work(orders.orders), orders.fees_of(orders.orders),
   orders.project_fill(orders.fills, text), orders.read_list(uuid, uuid),

@@ -196,8 +196,9 @@ export const FillSchema = z
     liquidity: z.enum(['maker', 'taker']),
     price: DecimalText,
     quantity: DecimalText,
-    quote: DecimalText,
-    fee: AssetAmount,
+    quote: DecimalText.meta({ description: 'what a buyer paid or a seller received for it, before fees' }),
+    fee: AssetAmount.meta({ description: 'taken from what was received: base of a buyer, quote of a seller' }),
+    flatFee: AssetAmount.nullable().meta({ description: 'the flat part, where a buyer paid it on top' }),
     simulated: z.boolean(),
     /** The book that it was made from. */
     market: z
@@ -325,6 +326,9 @@ export const StatisticsSchema = z
     averageLoss: DecimalText.nullable(),
     maxDrawdown: DecimalText.nullable().meta({ description: 'fraction of the peak' }),
     sharpe: DecimalText.nullable().meta({ description: 'of daily returns, times the root of 365; null below 2 days' }),
+    unvalued: z
+      .array(z.string())
+      .meta({ description: 'quote assets that have no rate to the currency now; not part of the amounts' }),
   })
   .meta({ id: 'Statistics' });
 
