@@ -8,6 +8,7 @@ import { ERRORS } from './errors.ts';
 import { CONNECTION_LIMITS, RETENTION_LIMITS, SNAPSHOT_LIMITS } from './limits.ts';
 import type { BookDelta, BookSnapshot, Envelope, SystemEvents } from './messages.ts';
 import {
+  AuthenticatedSchema,
   BookDeltaData,
   BookSnapshotData,
   EnvelopeSchema,
@@ -18,8 +19,9 @@ import {
   TradesData,
   WireErrorSchema,
 } from './messages.ts';
-import { METHODS } from './methods.ts';
+import { CONNECTION_METHODS, METHODS, TRADING_METHODS, TRADING_RESULTS } from './methods.ts';
 import { signingText } from './signing.ts';
+import { PRIVATE_STREAMS, PrivateUpdateData, VALUATION_STREAM } from './trading.ts';
 import { BOOK_DEPTHS, BOOK_RATES_MS, PUBLIC_CHANNELS, STREAM_NAME_LIMIT_CHARS, TIMEFRAMES_MS } from './streams.ts';
 
 // Whoever writes a client from the document alone must not be told something else than the code does.
@@ -89,7 +91,13 @@ test('the streams, their options and their names are those of the parser', () =>
 });
 
 test('every method, event and status has its place', () => {
-  for (const method of Object.keys(METHODS)) expect(section('5. Methods')).toContain(`### ${method}\n`);
+  for (const method of Object.keys(CONNECTION_METHODS)) expect(section('5. Methods')).toContain(`### ${method}\n`);
+  expect(section('5. Methods')).toContain(`### ${Object.keys(TRADING_METHODS).join(', ')}\n`);
+  expect(table(section('19. Orders and money'), 'method').map(([name]) => name)).toEqual(Object.keys(TRADING_METHODS));
+  expect(table(section('18. Private streams'), 'stream').map(([name]) => name)).toEqual([
+    ...PRIVATE_STREAMS,
+    VALUATION_STREAM,
+  ]);
   const events: Record<keyof SystemEvents, true> = {
     welcome: true,
     heartbeat: true,
@@ -181,3 +189,23 @@ test('every frame of the sample sessions is a true one', () => {
     } else if (type === '43') checkResult(JSON.parse(body!)[0].result);
   }
 });
+
+test('every frame of the private session is a true one', () => {
+  const [block] = [...section('18. Private streams').matchAll(/```text\n(.*?)\n```/gs)];
+  const asked = new Map<number, string>();
+  for (const line of block![1]!.split('\n')) {
+    const value = JSON.parse(line.slice(2));
+    if (line.startsWith('> ')) {
+      checkRequest(value);
+      asked.set(value.id, value.method);
+    } else if ('stream' in value) PrivateUpdateData.parse(EnvelopeSchema.parse(value).data);
+    else checkPrivateResult(asked.get(value.id)!, value.result);
+  }
+  expect(asked.size).toBe(4);
+});
+
+function checkPrivateResult(method: string, result: unknown): void {
+  if (method === 'subscribe') checkResult(result);
+  else if (method === 'authenticate') AuthenticatedSchema.parse(result);
+  else TRADING_RESULTS[method as keyof typeof TRADING_RESULTS].parse(result);
+}

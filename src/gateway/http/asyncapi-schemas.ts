@@ -20,19 +20,54 @@ import {
   WireErrorSchema,
 } from '../../protocol/messages.ts';
 import type { MessageKind, SystemEvents } from '../../protocol/messages.ts';
-import { METHODS, TRADING_RESULTS } from '../../protocol/methods.ts';
+import { IdempotencyKey, METHODS, TRADING_RESULTS } from '../../protocol/methods.ts';
 import type { MethodName } from '../../protocol/methods.ts';
-import type { PublicChannel } from '../../protocol/streams.ts';
+import { PUBLIC_CHANNELS } from '../../protocol/streams.ts';
+import { CancelAfterAnswer, CancelAfterBody, CanceledAnswer } from '../../protocol/trading-answers.ts';
+import {
+  AmountText,
+  AssetAmount,
+  BalanceChangeSchema,
+  BalanceSchema,
+  BalancesAnswer,
+  ClientOrderId,
+  FeeRatesSchema,
+  FillSchema,
+  NotificationSchema,
+  OrderListSchema,
+  OrderSchema,
+  OrdersSnapshotData,
+  PRIVATE_STREAMS,
+  PortfolioSchema,
+  PortfolioSnapshotData,
+  PositionSchema,
+  PrivateUpdateData,
+  QuoteBody,
+  QuoteSchema,
+  ReasonSchema,
+  VALUATION_STREAM,
+  ValuedPositionSchema,
+} from '../../protocol/trading.ts';
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
-/** What each channel pushes by kind, besides `state`, which every one of them may push. */
-export const CHANNEL_DATA: Readonly<Record<PublicChannel, Partial<Record<MessageKind, z.ZodType>>>> = {
-  ticker: { snapshot: TickerData, update: TickerData },
-  book: { snapshot: BookSnapshotData, delta: BookDeltaData },
-  trades: { snapshot: TradesData, update: TradesData, gap: GapData },
-  candles: { snapshot: CandlesData, update: CandlesData },
-  venue: { snapshot: VenueData, update: VenueData },
+const STATE = { state: StreamStateData } as const;
+
+/** Every channel of the document: of the market, and of a user. */
+export const CHANNELS = [...PUBLIC_CHANNELS, ...PRIVATE_STREAMS, VALUATION_STREAM] as const;
+export type Channel = (typeof CHANNELS)[number];
+
+/** What each channel pushes by kind. */
+export const CHANNEL_DATA: Readonly<Record<Channel, Partial<Record<MessageKind, z.ZodType>>>> = {
+  ticker: { snapshot: TickerData, update: TickerData, ...STATE },
+  book: { snapshot: BookSnapshotData, delta: BookDeltaData, ...STATE },
+  trades: { snapshot: TradesData, update: TradesData, gap: GapData, ...STATE },
+  candles: { snapshot: CandlesData, update: CandlesData, ...STATE },
+  venue: { snapshot: VenueData, update: VenueData, ...STATE },
+  orders: { snapshot: OrdersSnapshotData, update: PrivateUpdateData },
+  portfolio: { snapshot: PortfolioSnapshotData, update: PrivateUpdateData },
+  notifications: { update: PrivateUpdateData, gap: GapData },
+  valuation: { snapshot: PortfolioSchema, update: PortfolioSchema, ...STATE },
 };
 
 const Position = z.strictObject({ epoch: z.string(), seq: z.int().min(0) });
@@ -89,9 +124,36 @@ const METHOD_RESULTS: Readonly<Record<MethodName, z.ZodType>> = {
   ...TRADING_RESULTS,
 };
 
-export function messageName(channel: PublicChannel, kind: MessageKind): string {
+export function messageName(channel: Channel, kind: MessageKind): string {
   return `${channel}.${kind}`;
 }
+
+const TRADING_SHAPES = {
+  Amount: AmountText,
+  AssetAmount,
+  Balance: BalanceSchema,
+  BalanceChange: BalanceChangeSchema,
+  Balances: BalancesAnswer,
+  CancelAfter: CancelAfterBody,
+  CancelAfterSet: CancelAfterAnswer,
+  CanceledOrders: CanceledAnswer,
+  ClientOrderId,
+  FeeRates: FeeRatesSchema,
+  Fill: FillSchema,
+  IdempotencyKey,
+  Notification: NotificationSchema,
+  Order: OrderSchema,
+  OrderList: OrderListSchema,
+  OrderReason: ReasonSchema,
+  OrdersSnapshot: OrdersSnapshotData,
+  Portfolio: PortfolioSchema,
+  PortfolioSnapshot: PortfolioSnapshotData,
+  Position: PositionSchema,
+  PrivateUpdate: PrivateUpdateData,
+  Quote: QuoteSchema,
+  QuoteRequest: QuoteBody,
+  ValuedPosition: ValuedPositionSchema,
+} as const satisfies Readonly<Record<string, z.ZodType>>;
 
 /** Every schema of the document by its name under `#/components/schemas/`. */
 export function asyncapiSchemas(): Record<string, JsonSchema> {
@@ -114,10 +176,11 @@ export function asyncapiSchemas(): Record<string, JsonSchema> {
     Subscribed: SubscribedSchema,
     SubscribeFailed: SubscribeFailedSchema,
     Authenticated: AuthenticatedSchema,
+    ...TRADING_SHAPES,
     failure: z.strictObject({ id: RequestSchema.shape.id.nullable(), error: WireErrorSchema }),
   };
   for (const [channel, kinds] of Object.entries(CHANNEL_DATA)) {
-    for (const [kind, data] of Object.entries({ ...kinds, state: StreamStateData })) {
+    for (const [kind, data] of Object.entries(kinds)) {
       named[`${channel}.${kind}`] = EnvelopeSchema.extend({ kind: z.literal(kind as MessageKind), data });
     }
   }

@@ -3,17 +3,23 @@ import { ERRORS } from '../../protocol/errors.ts';
 import { CONNECTION_LIMITS, RETENTION_LIMITS, SNAPSHOT_LIMITS } from '../../protocol/limits.ts';
 import { METHODS } from '../../protocol/methods.ts';
 import type { MethodName } from '../../protocol/methods.ts';
-import { BOOK_DEPTHS, BOOK_RATES_MS, PUBLIC_CHANNELS, TIMEFRAMES_MS } from '../../protocol/streams.ts';
-import type { PublicChannel } from '../../protocol/streams.ts';
-import { CHANNEL_DATA, EVENT_DATA, EVENT_SUMMARIES, METHOD_SUMMARIES, asyncapiSchemas } from './asyncapi-schemas.ts';
-import type { JsonSchema } from './asyncapi-schemas.ts';
+import { BOOK_DEPTHS, BOOK_RATES_MS, TIMEFRAMES_MS } from '../../protocol/streams.ts';
+import {
+  CHANNELS,
+  CHANNEL_DATA,
+  EVENT_DATA,
+  EVENT_SUMMARIES,
+  METHOD_SUMMARIES,
+  asyncapiSchemas,
+} from './asyncapi-schemas.ts';
+import type { Channel, JsonSchema } from './asyncapi-schemas.ts';
 
 type Ref = { $ref: string };
 type Message = { name: string; title: string; summary: string; payload: Ref };
 export type StreamDoc = Readonly<{ address: string; title: string; description: string; examples: readonly string[] }>;
 
-/** The public streams as text: the same table in the AsyncAPI document, on the page and in the tests. */
-export const STREAM_DOCS: Readonly<Record<PublicChannel, StreamDoc>> = {
+/** The streams as text: the same table in the AsyncAPI document, on the page and in the tests. */
+export const STREAM_DOCS: Readonly<Record<Channel, StreamDoc>> = {
   ticker: {
     address: 'ticker:{venue}:{symbol}',
     title: 'Ticker',
@@ -46,6 +52,31 @@ export const STREAM_DOCS: Readonly<Record<PublicChannel, StreamDoc>> = {
     description: 'Whether an exchange is to be believed at the moment, and how it is doing.',
     examples: ['venue:binance'],
   },
+  orders: {
+    address: 'orders',
+    title: 'Your orders',
+    description:
+      'Your open orders, then every step of an order and every fill. Never merged or left out, whatever you were away for: go on with `since`.',
+    examples: ['orders'],
+  },
+  portfolio: {
+    address: 'portfolio',
+    title: 'Your balances and positions',
+    description: 'Balances and positions, then every change of one, with its cause. Never merged or left out.',
+    examples: ['portfolio'],
+  },
+  notifications: {
+    address: 'notifications',
+    title: 'Your notifications',
+    description: 'The last hundred, then every one; what came before is said with a gap. Never merged or left out.',
+    examples: ['notifications'],
+  },
+  valuation: {
+    address: 'valuation',
+    title: 'What your portfolio is worth',
+    description: 'The portfolio at live prices, at most once a second. Latest wins.',
+    examples: ['valuation'],
+  },
 };
 
 const PARAMETERS: Readonly<
@@ -74,7 +105,7 @@ export function createAsyncapiDocument(version: string): AsyncapiDocument {
       title: 'Tidewire streams',
       version,
       description:
-        'Real-time market data over two doors that speak the same messages: plain WebSocket at /ws, and Socket.IO ' +
+        'Real-time market data, and what happens to your orders and your money, over two doors that speak the same messages: plain WebSocket at /ws, and Socket.IO ' +
         '(default namespace, WebSocket transport), where a method is an event with an acknowledgement and a push is the event `message`.',
       license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
     },
@@ -85,7 +116,7 @@ export function createAsyncapiDocument(version: string): AsyncapiDocument {
     },
     channels: {
       connection: connectionChannel(),
-      ...Object.fromEntries(PUBLIC_CHANNELS.map((channel) => [channel, streamChannel(channel)])),
+      ...Object.fromEntries(CHANNELS.map((channel) => [channel, streamChannel(channel)])),
     },
     operations: operations(),
     components: { schemas: asyncapiSchemas(), messages: messages() },
@@ -103,8 +134,8 @@ function messageRefs(names: readonly string[]): Record<string, Ref> {
   return Object.fromEntries(names.map((name) => [name, { $ref: `#/components/messages/${name}` }]));
 }
 
-function namesOfChannel(channel: PublicChannel): string[] {
-  return [...Object.keys(CHANNEL_DATA[channel]), 'state'].map((kind) => `${channel}.${kind}`);
+function namesOfChannel(channel: Channel): string[] {
+  return Object.keys(CHANNEL_DATA[channel]).map((kind) => `${channel}.${kind}`);
 }
 
 const METHOD_NAMES = Object.keys(METHODS) as MethodName[];
@@ -112,7 +143,7 @@ const EVENT_NAMES = Object.keys(EVENT_DATA) as (keyof typeof EVENT_DATA)[];
 
 function messages(): Record<string, Message> {
   const all: Message[] = [
-    ...PUBLIC_CHANNELS.flatMap((channel) =>
+    ...CHANNELS.flatMap((channel) =>
       namesOfChannel(channel).map((name) => message(name, `${STREAM_DOCS[channel].title}: ${name.split('.')[1]}`)),
     ),
     ...METHOD_NAMES.flatMap((method) => [
@@ -143,7 +174,7 @@ function connectionChannel(): JsonSchema {
   };
 }
 
-function streamChannel(channel: PublicChannel): JsonSchema {
+function streamChannel(channel: Channel): JsonSchema {
   const { address, title, description } = STREAM_DOCS[channel];
   const names = [...address.matchAll(/\{(\w+)\}/g)].map((match) => match[1]!);
   return {
@@ -169,7 +200,7 @@ function operations(): Record<string, JsonSchema> {
       reply: { channel: channelRef('connection'), messages: within('connection', [`${method}.reply`, 'failure']) },
     },
   ]);
-  const pushes = PUBLIC_CHANNELS.map((channel) => [
+  const pushes = CHANNELS.map((channel) => [
     `push${channel[0]!.toUpperCase()}${channel.slice(1)}`,
     {
       action: 'send',

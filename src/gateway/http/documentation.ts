@@ -19,6 +19,9 @@ const TAGS = [
   { name: 'market data', description: 'Tickers, books, trades, candles' },
   { name: 'accounts', description: 'Logins, sessions, the second factor, and what was done in your name' },
   { name: 'API keys', description: 'For programs: scopes, addresses, signatures' },
+  { name: 'orders', description: 'Placing, changing, cancelling; what became of it' },
+  { name: 'money', description: 'Balances, holds and the statement' },
+  { name: 'portfolio', description: 'What it is worth and how it went; your log' },
   { name: 'administration', description: 'For admins' },
 ];
 
