@@ -10,11 +10,17 @@ import { messageOf } from './rest.ts';
 import { routeHash } from './route.ts';
 import type { Route, Screen } from './route.ts';
 import { MarketScreen } from './screens/market-screen.tsx';
+import { TrustScreen } from './screens/trust-screen.tsx';
+import { WallScreen } from './screens/wall-screen.tsx';
 import { useStore } from './store.ts';
 import type { Store } from './store.ts';
 import { theme, toggleTheme } from './theme.ts';
 
-const TABS: readonly Readonly<{ screen: Screen; name: string }>[] = [{ screen: 'market', name: 'Market' }];
+const TABS: readonly Readonly<{ screen: Screen; name: string }>[] = [
+  { screen: 'market', name: 'Market' },
+  { screen: 'wall', name: 'Wall' },
+  { screen: 'trust', name: 'Trust' },
+];
 
 export type AppProps = Readonly<{ link: Link; route: Store<Route> }>;
 
@@ -52,10 +58,12 @@ export function App({ link, route }: AppProps): JSX.Element {
 
 function ScreenOf({ screen, market }: Readonly<{ screen: Screen; market: MarketName }>): JSX.Element {
   switch (screen) {
-    case 'market':
     case 'wall':
-    case 'trade':
+      return <WallScreen name={market} />;
     case 'trust':
+      return <TrustScreen name={market} />;
+    case 'market':
+    case 'trade':
     case 'operate':
     case 'account':
       return <MarketScreen name={market} />;

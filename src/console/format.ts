@@ -57,3 +57,9 @@ export function changePercent(open: string | null, last: string | null): string 
   const change = ((Number(last) - Number(open)) / Number(open)) * 100;
   return `${change >= 0 ? '+' : '−'}${Math.abs(change).toFixed(2)} %`;
 }
+
+/** The class of a change that was made by `changePercent`. */
+export function toneOf(change: string | null): 'up' | 'down' | '' {
+  if (change === null) return '';
+  return change.startsWith('+') ? 'up' : 'down';
+}

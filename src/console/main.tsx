@@ -4,7 +4,8 @@ import { createLink } from './link/link.ts';
 import { followRoute } from './route.ts';
 import { startTheme } from './theme.ts';
 
-// However many messages come, components render once per frame.
-options.debounceRendering = (process) => void requestAnimationFrame(() => process());
+const link = createLink(location.origin);
+// However many messages come, components render with everything else that draws.
+options.debounceRendering = (process) => link.frames.mark(process);
 startTheme();
-render(<App link={createLink(location.origin)} route={followRoute()} />, document.getElementById('console')!);
+render(<App link={link} route={followRoute()} />, document.getElementById('console')!);

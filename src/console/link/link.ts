@@ -2,7 +2,7 @@ import { createClient, plainTransport } from '../../client/index.ts';
 import type { Client, ConnectionState, Envelope, Subscription, SubscriptionState } from '../../client/index.ts';
 import { createStore } from '../store.ts';
 import type { Store } from '../store.ts';
-import { createFrameLoop } from '../view/frame-loop.ts';
+import { browserClock, createFrameLoop } from '../view/frame-loop.ts';
 import type { FrameLoop } from '../view/frame-loop.ts';
 import { faultTransport } from './fault-transport.ts';
 import type { FaultSwitch } from './fault-transport.ts';
@@ -27,13 +27,14 @@ export type Link = Readonly<{
   messages: () => number;
   track<S extends Subscription<unknown>>(subscription: S): S;
   untrack(subscription: Subscription<unknown>): void;
-  stateChanged(stream: string, state: SubscriptionState): void;
+  /** `hadData`: the way to the first data is no news; what happens to data that was there is. */
+  stateChanged(stream: string, state: SubscriptionState, hadData: boolean): void;
 }>;
 
 export function createLink(origin: string): Link {
   const journal = createJournal(Date.now);
   const latency = createLatencyMeter(Date.now, () => performance.now());
-  const frames = createFrameLoop((callback) => requestAnimationFrame(callback));
+  const frames = createFrameLoop(browserClock);
   frames.onFrame = () => latency.drawn();
   let messages = 0;
   const onMessage = (envelope: Envelope): void => {
@@ -47,12 +48,12 @@ export function createLink(origin: string): Link {
     backoff: BACKOFF,
     onConnection(state) {
       connection.set(state);
-      journal.add('connection', state.reason, state.status === 'open');
+      journal.add('connection', state.reason, state.status === 'open' || state.status === 'connecting');
     },
     onError: (error) => journal.add(error.stream ?? 'connection', error.message, false),
   });
   const streams = createStore<readonly Subscription<unknown>[]>([]);
-  const before = new Map<string, string>();
+  const lostAtMs = new Map<string, number>();
   return {
     client,
     connection,
@@ -69,15 +70,17 @@ export function createLink(origin: string): Link {
     untrack(subscription) {
       subscription.close();
       streams.set(streams.get().filter((each) => each !== subscription));
-      if (!streams.get().some((each) => each.stream === subscription.stream)) before.delete(subscription.stream);
+      if (!streams.get().some((each) => each.stream === subscription.stream)) lostAtMs.delete(subscription.stream);
     },
-    stateChanged(stream, { status, reason }) {
-      const known = before.get(stream);
-      before.set(stream, status);
-      // The way to the first data is no news; what happens to data that was live is.
-      if (known === status || (known === undefined && status !== 'stale' && status !== 'down')) return;
-      if (known !== 'live' && status !== 'live' && known !== undefined) return;
-      journal.add(stream, status === 'live' ? 'live again' : `${status}: ${reason}`, status === 'live');
+    stateChanged(stream, { status, reason }, hadData) {
+      const lostAt = lostAtMs.get(stream);
+      if (status === 'live' && lostAt !== undefined) {
+        lostAtMs.delete(stream);
+        journal.add(stream, `live again after ${Date.now() - lostAt} ms`, true);
+      } else if (status !== 'live' && lostAt === undefined && hadData) {
+        lostAtMs.set(stream, Date.now());
+        journal.add(stream, `${status}: ${reason}`, false);
+      }
     },
   };
 }

@@ -8,9 +8,13 @@ import { useLink, useStream } from './hooks.ts';
 import type { Stream } from './hooks.ts';
 import { Panel } from './panel.tsx';
 
+/** Where the page scrolls. */
+const ROWS_OTHERWISE = 12;
+
 export type BookPanelProps = Readonly<{
   market: Market;
-  rows: number;
+  /** A side; default: as many as fit. */
+  rows?: number;
   name?: string;
   title?: string;
   onPrice?: (price: string) => void;
@@ -20,7 +24,10 @@ export type BookPanelProps = Readonly<{
 export function BookPanel({ market, rows, name = 'book', title = 'Order book', onPrice }: BookPanelProps): JSX.Element {
   const [step, setStep] = useState<string | null>(null);
   const [depth, rate]: [BookDepth, BookRate] = step === null ? [25, '100ms'] : [100, '250ms'];
-  const { host, stream } = useLadder({ market, depth, rate, step, rows, ...(onPrice ? { onPrice } : {}) });
+  const host = useRef<HTMLDivElement>(null);
+  const fitting = useFittingRows(host, ROWS_OTHERWISE);
+  const setup = { market, depth, rate, step, rows: rows ?? fitting, ...(onPrice ? { onPrice } : {}) };
+  const stream = useLadder(host, setup);
   const steps = stepsOf(tickOf(market), stream.subscription?.last?.bids[0]?.[0]);
   const grouping = (
     <label>
@@ -56,15 +63,36 @@ type LadderSetup = Readonly<{
   onPrice?: (price: string) => void;
 }>;
 
+/** Wide enough for the ladder to have a column of its own, whose height decides how many rows there are. */
+const OWN_COLUMN = '(min-width: 64.01rem)';
+const ROWS_LIMITS = { min: 6, max: 25 };
+/** Rows that are not rungs, in rows: the head and the spread. */
+const OTHER_ROWS = 4;
+
+/** As many rows a side as fit; `otherwise` where the page scrolls and everything fits. */
+export function useFittingRows(host: { current: HTMLElement | null }, otherwise: number): number {
+  const [rows, setRows] = useState(otherwise);
+  useEffect(() => {
+    const body = host.current?.parentElement;
+    if (!body) return;
+    const fit = (): void => {
+      const rung = body.querySelector<HTMLElement>('.rung:not(.head)')?.offsetHeight ?? 0;
+      if (!matchMedia(OWN_COLUMN).matches || rung === 0) return setRows(otherwise);
+      const fitting = Math.floor((body.clientHeight / rung - OTHER_ROWS) / 2);
+      setRows(Math.min(ROWS_LIMITS.max, Math.max(ROWS_LIMITS.min, fitting)));
+    };
+    const observer = new ResizeObserver(fit);
+    observer.observe(body);
+    return () => observer.disconnect();
+  }, [host, otherwise]);
+  return rows;
+}
+
 /** A ladder in `host` that draws the newest book once a frame. */
-function useLadder(setup: LadderSetup): Readonly<{
-  host: { current: HTMLDivElement | null };
-  stream: Stream<ValueSubscription<Book>>;
-}> {
+function useLadder(host: { current: HTMLDivElement | null }, setup: LadderSetup): Stream<ValueSubscription<Book>> {
   const { market, depth, rate, step, rows, onPrice } = setup;
   const { venue, symbol } = market;
   const { frames } = useLink();
-  const host = useRef<HTMLDivElement>(null);
   const draw = useRef<(() => void) | null>(null);
   const mark = (): void => {
     if (draw.current) frames.mark(draw.current);
@@ -100,5 +128,5 @@ function useLadder(setup: LadderSetup): Readonly<{
       ladder.remove();
     };
   }, [subscription, rows, step, frames, onPrice, symbol, venue]);
-  return { host, stream };
+  return stream;
 }

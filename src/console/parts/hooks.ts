@@ -34,7 +34,7 @@ export function useStream<S extends Subscription<unknown>>(
     if (key === null) return setStream({ subscription: null, state: null });
     let subscription: S | undefined;
     const onState = (state: SubscriptionState): void => {
-      if (subscription) link.stateChanged(subscription.stream, state);
+      if (subscription) link.stateChanged(subscription.stream, state, subscription.ageMs() !== null);
       setStream((known) => ({ ...known, state }));
     };
     try {

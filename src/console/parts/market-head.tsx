@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import type { Market } from '../../protocol/market.ts';
-import { ABSENT, changePercent, compact, grouped } from '../format.ts';
+import { ABSENT, changePercent, compact, grouped, toneOf } from '../format.ts';
 import { useTicker } from './ticker-strip.tsx';
 import { useVenues } from './venues.ts';
 
@@ -26,11 +26,6 @@ export function MarketHead({ market }: Readonly<{ market: Market }>): JSX.Elemen
       </dl>
     </section>
   );
-}
-
-function toneOf(change: string | null): string {
-  if (change === null) return '';
-  return change.startsWith('+') ? 'up' : 'down';
 }
 
 export function Fact({ name, text, tone = '' }: Readonly<{ name: string; text: string; tone?: string }>): JSX.Element {

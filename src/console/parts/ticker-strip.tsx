@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import type { Ticker } from '../../client/index.ts';
-import { ABSENT, changePercent, grouped } from '../format.ts';
+import { ABSENT, changePercent, grouped, toneOf } from '../format.ts';
 import { routeHash } from '../route.ts';
 import { useLoaded, useStream } from './hooks.ts';
 import { searchMarkets } from './markets.ts';
@@ -49,7 +49,7 @@ function TickerChip({ venue, symbol }: MarketName): JSX.Element {
         {symbol} <span class="soft">{venue}</span>
       </span>
       <span class={`chip-price ${ticker.direction}`}>{grouped(ticker.value?.last ?? null)}</span>
-      <span class={change?.startsWith('+') ? 'up' : 'down'}>{change ?? ABSENT}</span>
+      <span class={toneOf(change)}>{change ?? ABSENT}</span>
     </a>
   );
 }

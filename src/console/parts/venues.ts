@@ -29,7 +29,6 @@ export function useVenueList(link: Link): Readonly<{ answer: Loaded<VenuesAnswer
       link.track(
         link.client.venue(name, {
           onUpdate: (venue) => setLive((known) => new Map(known).set(name, venue)),
-          onState: (state) => link.stateChanged(`venue:${name}`, state),
         }),
       ),
     );

@@ -10,7 +10,6 @@ import type { MarketName } from '../parts/markets.ts';
 import { TapePanel } from '../parts/tape-panel.tsx';
 import { messageOf } from '../rest.ts';
 
-const LADDER_ROWS = 12;
 const TAPE_ROWS = 40;
 
 export function MarketScreen({ name }: Readonly<{ name: MarketName }>): JSX.Element {
@@ -37,7 +36,7 @@ export function MarketScreen({ name }: Readonly<{ name: MarketName }>): JSX.Elem
         <>
           <MarketHead market={rules} />
           <ChartPanel market={rules} />
-          <BookPanel market={rules} rows={LADDER_ROWS} />
+          <BookPanel market={rules} />
           <TapePanel market={rules} rows={TAPE_ROWS} />
           <CrossVenuePanel market={rules} />
         </>

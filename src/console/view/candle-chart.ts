@@ -5,6 +5,8 @@ import type { Candle } from '../../client/index.ts';
 /** Volume takes the lowest part of the chart. */
 const VOLUME_TOP_SHARE = 0.8;
 const PRICE_MARGINS = { top: 0.06, bottom: 0.24 };
+/** Of the page's own size. */
+const FONT_SHARE = 0.8;
 /** Past this many the chart forgets the oldest, like the client's own window. */
 const CANDLES_LIMIT = 1_000;
 
@@ -30,10 +32,15 @@ export function createCandleChart(host: HTMLElement, priceDecimals: number): Can
   const known = new Map<number, Candle>();
   let waiting: Candle[] = [];
   let palette = readPalette(host);
+  let fitted = false;
   const drawAll = (): void => {
     const all = [...known.values()].toSorted((left, right) => left.ts - right.ts);
     prices.setData(all.map(barOf));
     volumes.setData(all.map((candle) => volumeOf(candle, palette)));
+    if (!fitted && all.length > 1) {
+      fitted = true;
+      chart.timeScale().fitContent();
+    }
   };
   const restyle = (): void => {
     palette = readPalette(host);
@@ -100,8 +107,9 @@ function readPalette(host: HTMLElement): Palette {
 }
 
 function applyPalette(chart: IChartApi, { text, line }: Palette): void {
+  const fontSize = Math.round(Number.parseFloat(getComputedStyle(document.documentElement).fontSize) * FONT_SHARE);
   chart.applyOptions({
-    layout: { background: { type: ColorType.Solid, color: 'transparent' }, textColor: text, fontSize: 11 },
+    layout: { background: { type: ColorType.Solid, color: 'transparent' }, textColor: text, fontSize },
     grid: { vertLines: { color: line }, horzLines: { color: line } },
     crosshair: { mode: CrosshairMode.Normal },
     rightPriceScale: { borderColor: line, scaleMargins: PRICE_MARGINS },
