@@ -18,6 +18,7 @@ const WAIT_PACE_MS = 20;
 /** A moving trailing stop, or a queue place that improved much, is stored this often at most. */
 const NOTE_INTERVAL_MS = 1_000;
 
+const CANCELED = { code: 'canceled_by_user', message: 'canceled as asked' };
 const SELF_TRADE = { code: 'self_trade', message: 'it met another order of the same user' };
 
 /**
@@ -191,7 +192,7 @@ export class MarketCore {
       return this.#board.finish(order, 'expired', { code: 'gtd_expired', message: 'its time is over' });
     }
     if (status === 'pending_cancel' && order.commandAtMs <= this.#nowMs) {
-      return this.#board.finish(order, 'canceled', { code: 'canceled', message: 'canceled on request' });
+      return this.#board.finish(order, 'canceled', order.truth.reason ?? CANCELED);
     }
     if (status === 'pending_update' && order.commandAtMs <= this.#nowMs && this.#usable) return this.#amend(order);
     this.#work(order);

@@ -63,8 +63,12 @@ export type PaperOrder = {
   trailMoved: boolean;
 };
 
+export function isEnded(status: OrderStatus): boolean {
+  return TERMINAL.has(status);
+}
+
 export function isOver(order: PaperOrder): boolean {
-  return TERMINAL.has(order.truth.status);
+  return isEnded(order.truth.status);
 }
 
 /** The status that a pending command of the user leaves aside. */
@@ -119,7 +123,9 @@ export function absorbOrder(known: PaperOrder | undefined, working: WorkingOrder
     if (order.remaining !== null) order.remaining -= quantityOf(step);
   }
   order.budget =
-    truth.quoteQuantity === null ? null : exactly(truth.quoteQuantity) - fixedFrom(truth.filledQuote, 'up')!;
+    truth.quoteQuantity === null
+      ? null
+      : exactly(truth.quoteQuantity) - exactly(truth.feeRates.flat) - fixedFrom(truth.filledQuote, 'up')!;
   takeSubmission(order, working, setup);
   takeCommand(order, working, setup);
   return order;
