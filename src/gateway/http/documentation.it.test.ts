@@ -83,7 +83,7 @@ describe('the error tables', () => {
     expect(asyncapi.components.schemas.Error.properties.code.enum).toEqual(ERROR_CODES);
     expect(asyncapi['x-errors']).toEqual(ERRORS);
     for (const [code, { status, temporary, title }] of Object.entries(ERRORS)) {
-      const row = `<tr id="error-${code}"><td><code>${code}</code></td><td>${status}</td><td>${temporary ? 'yes' : 'no'}</td><td>${title}</td></tr>`;
+      const row = `<tr id="error-${code}"><td><code>${code}</code></td><td>${status}</td><td>${temporary ? 'yes' : 'no'}</td><td>${title.replaceAll("'", '&#39;')}</td></tr>`;
       expect(page).toContain(row);
     }
     expect(page.match(/id="error-/g)).toHaveLength(ERROR_CODES.length);
