@@ -175,9 +175,132 @@ BEGIN
   END IF;
 END $$;
 
-SELECT platform.protect(name::regclass, 'portfolio') FROM unnest(ARRAY['portfolio.positions', 'portfolio.closings']) AS name;
-SELECT platform.append_only('portfolio.closings');
+-- What each user was worth, as far as it could be told. `flow`: what came from outside since the point before (a grant, a
+-- deposit; negative when it left) at the prices of this point, so that nobody's skill is measured by it.
+CREATE TABLE portfolio.equity_history (
+  user_id uuid NOT NULL,
+  account text NOT NULL,
+  at_ms bigint NOT NULL,
+  equity numeric NOT NULL,
+  flow numeric NOT NULL,
+  -- False: something held had no fresh price and is not in it.
+  complete boolean NOT NULL,
+  PRIMARY KEY (user_id, account, at_ms),
+  CONSTRAINT equity_history_bounds CHECK (equity > -1e60 AND equity < 1e60 AND flow > -1e60 AND flow < 1e60)
+);
+CREATE TABLE portfolio.equity_marks (
+  user_id uuid NOT NULL,
+  account text NOT NULL,
+  at_ms bigint NOT NULL,
+  -- By asset: the number of the last change of the balance that is in a point.
+  versions jsonb NOT NULL,
+  PRIMARY KEY (user_id, account)
+);
+CREATE INDEX equity_marks_oldest ON portfolio.equity_marks (account, at_ms);
+
+-- Balances of those whose last point is older, and what came to each from outside since then. Users who have no point yet come
+-- first, without anything from outside. One row per balance.
+CREATE FUNCTION portfolio.due_equity(p_before_ms bigint, p_limit integer)
+RETURNS TABLE (user_id uuid, asset text, version bigint, posted numeric, outside numeric)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = portfolio, pg_temp AS $$
+  WITH due AS (
+    SELECT h.user_id, NULL::jsonb AS versions FROM ledger.event_heads h
+    WHERE NOT EXISTS (SELECT FROM equity_marks m WHERE m.user_id = h.user_id AND m.account = 'paper')
+    UNION ALL
+    (SELECT m.user_id, m.versions FROM equity_marks m WHERE m.account = 'paper' AND m.at_ms <= p_before_ms
+      ORDER BY m.at_ms LIMIT p_limit)
+    LIMIT p_limit
+  )
+  SELECT due.user_id, a.asset, a.version, portfolio.whole_units(a.posted, a.asset),
+    CASE WHEN due.versions IS NULL THEN 0 ELSE coalesce((
+      SELECT portfolio.whole_units(sum(e.posted_change), a.asset)
+      FROM ledger.entries e JOIN ledger.journals j ON j.id = e.journal_id
+      WHERE e.account_id = a.id AND e.version > coalesce((due.versions ->> a.asset)::bigint, 0) AND e.version <= a.version
+        AND j.kind <> 'trade' AND j.reference_type IS DISTINCT FROM 'order'), 0) END
+  FROM due LEFT JOIN ledger.accounts a ON a.owner_id = due.user_id AND a.kind = 'user' AND a.asset LIKE 'PAPER:%'
+  ORDER BY due.user_id, a.asset
+$$;
+
+-- Takes [{userId, atMs, equity, flow, complete, versions}]; who has a point since `p_before_ms` keeps it. Answers how many.
+CREATE FUNCTION portfolio.add_equity(p_points jsonb, p_before_ms bigint) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = portfolio, pg_temp AS $$
+DECLARE
+  v_count integer;
+BEGIN
+  PERFORM set_config('tidewire.portfolio', 'equity', true);
+  WITH given AS (
+    SELECT * FROM jsonb_to_recordset(p_points)
+      AS point ("userId" uuid, "atMs" bigint, equity numeric, flow numeric, complete boolean, versions jsonb)
+    ORDER BY "userId"
+  ), marked AS (
+    INSERT INTO equity_marks AS mark (user_id, account, at_ms, versions)
+    SELECT "userId", 'paper', "atMs", versions FROM given
+    ON CONFLICT (user_id, account) DO UPDATE SET at_ms = excluded.at_ms, versions = excluded.versions
+    WHERE mark.at_ms <= p_before_ms
+    RETURNING user_id
+  )
+  INSERT INTO equity_history (user_id, account, at_ms, equity, flow, complete)
+  SELECT "userId", 'paper', "atMs", equity, flow, complete FROM given
+  -- Without anything there is nothing to show.
+  WHERE "userId" IN (SELECT user_id FROM marked) AND versions <> '{}';
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  PERFORM set_config('tidewire.portfolio', '', true);
+  RETURN v_count;
+END $$;
+
+-- How trading went, by quote asset: amounts are in that asset.
+CREATE FUNCTION portfolio.trade_sums(p_user uuid, p_account text, p_from_ms bigint, p_to_ms bigint)
+RETURNS TABLE (quote text, fills bigint, volume numeric, fees numeric, realized numeric, closed bigint, wins bigint,
+  won numeric, losses bigint, lost numeric)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = portfolio, pg_temp AS $$
+  SELECT f.quote, count(*), portfolio.whole_units(sum(f.quote_units), f.quote),
+    trim_scale(sum(CASE WHEN f.side = 'buy' THEN round(f.fee_units * ('1e-' || b.scale)::numeric * f.price, 18) ELSE 0 END)
+      + portfolio.whole_units(sum(CASE WHEN f.side = 'sell' THEN f.fee_units ELSE 0 END + f.flat_fee_units), f.quote)),
+    coalesce(sum(c.proceeds - c.cost), 0), count(c.fill_id),
+    count(*) FILTER (WHERE c.proceeds > c.cost), coalesce(sum(c.proceeds - c.cost) FILTER (WHERE c.proceeds > c.cost), 0),
+    count(*) FILTER (WHERE c.proceeds < c.cost), coalesce(sum(c.proceeds - c.cost) FILTER (WHERE c.proceeds < c.cost), 0)
+  FROM orders.fills f JOIN ledger.assets b ON b.code = f.base LEFT JOIN closings c ON c.fill_id = f.id
+  WHERE f.user_id = p_user AND f.account = p_account AND f.ts_ms BETWEEN p_from_ms AND p_to_ms
+  GROUP BY f.quote ORDER BY f.quote
+$$;
+
+CREATE FUNCTION portfolio.orders_placed(p_user uuid, p_account text, p_from_ms bigint, p_to_ms bigint) RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = portfolio, pg_temp AS $$
+  SELECT count(*) FROM orders.orders
+  WHERE user_id = p_user AND account = p_account AND created_at_ms BETWEEN p_from_ms AND p_to_ms
+$$;
+
+-- Largest fall from a peak as a fraction of it, and mean by deviation of daily returns (UTC) times the root of 365, both of
+-- complete points and without what came from outside. Null where too little is known.
+CREATE FUNCTION portfolio.risk(p_user uuid, p_account text, p_from_ms bigint, p_to_ms bigint,
+  OUT max_drawdown numeric, OUT sharpe numeric)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = portfolio, pg_temp AS $$
+  WITH own AS (
+    SELECT at_ms, equity, complete, sum(flow) OVER (ORDER BY at_ms) AS flows FROM equity_history
+    WHERE user_id = p_user AND account = p_account AND at_ms BETWEEN p_from_ms AND p_to_ms
+  ), point AS (
+    SELECT at_ms, equity, flows, equity - flows AS earned FROM own WHERE complete
+  ), fall AS (
+    SELECT earned, max(earned) OVER (ORDER BY at_ms) AS peak FROM point
+  ), day AS (
+    SELECT DISTINCT ON (at_ms / 86400000) at_ms / 86400000 AS day, equity, flows FROM point
+    ORDER BY at_ms / 86400000, at_ms DESC
+  ), step AS (
+    SELECT (equity - (flows - lag(flows) OVER by_day)) / nullif(lag(equity) OVER by_day, 0) - 1 AS gain
+    FROM day WINDOW by_day AS (ORDER BY day)
+  )
+  SELECT (SELECT round(max((peak - earned) / peak), 18) FROM fall WHERE peak > 0),
+    (SELECT round(avg(gain) / nullif(stddev_samp(gain), 0) * sqrt(365::numeric), 6) FROM step WHERE gain IS NOT NULL
+      HAVING count(*) >= 2)
+$$;
+
+SELECT platform.protect(name::regclass, 'portfolio') FROM unnest(ARRAY['portfolio.positions', 'portfolio.closings',
+  'portfolio.equity_history', 'portfolio.equity_marks']) AS name;
+SELECT platform.append_only(name::regclass) FROM unnest(ARRAY['portfolio.closings', 'portfolio.equity_history']) AS name;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA portfolio FROM PUBLIC;
 GRANT USAGE ON SCHEMA portfolio TO app_rw, app_ro;
 GRANT SELECT ON ALL TABLES IN SCHEMA portfolio TO app_rw, app_ro;
-GRANT EXECUTE ON FUNCTION portfolio.position_json(portfolio.positions), portfolio.recompute(uuid) TO app_rw, app_ro;
+GRANT EXECUTE ON FUNCTION portfolio.position_json(portfolio.positions), portfolio.recompute(uuid),
+  portfolio.trade_sums(uuid, text, bigint, bigint), portfolio.orders_placed(uuid, text, bigint, bigint),
+  portfolio.risk(uuid, text, bigint, bigint), portfolio.due_equity(bigint, integer) TO app_rw, app_ro;
+GRANT EXECUTE ON FUNCTION portfolio.add_equity(jsonb, bigint) TO app_rw;

@@ -93,14 +93,19 @@ export type HeldMoney = Readonly<{
 }>;
 
 export function readHeldMoney(database: Database, owner: string): Promise<HeldMoney> {
-  return database.transaction({ name: 'ledger.held_money', mode: 'snapshot' }, async (queries) => {
-    const held = await queries
-      .select({ asset: accounts.asset, held: accounts.held })
-      .from(accounts)
-      .where(and(eq(accounts.ownerId, owner), eq(accounts.kind, 'user'), gt(accounts.held, 0n)))
-      .orderBy(asc(accounts.asset));
-    return { held, holds: await selectOpenHolds(queries, owner) };
-  });
+  return database.transaction({ name: 'ledger.held_money', mode: 'snapshot' }, (queries) =>
+    selectHeldMoney(queries, owner),
+  );
+}
+
+/** One instant only when `queries` are of a snapshot. */
+export async function selectHeldMoney(queries: Queries, owner: string): Promise<HeldMoney> {
+  const held = await queries
+    .select({ asset: accounts.asset, held: accounts.held })
+    .from(accounts)
+    .where(and(eq(accounts.ownerId, owner), eq(accounts.kind, 'user'), gt(accounts.held, 0n)))
+    .orderBy(asc(accounts.asset));
+  return { held, holds: await selectOpenHolds(queries, owner) };
 }
 
 export type ExpiredHold = Readonly<{ id: string; owner: string; asset: string; purpose: string; reference: string }>;

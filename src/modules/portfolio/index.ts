@@ -1,3 +1,11 @@
+export { EQUITY_BATCH_LIMIT, createPortfolioDesk } from './desk.ts';
+export type { PortfolioDeps } from './desk.ts';
+export { explainHolds } from './holds.ts';
+export type { HoldStory, HoldsDeps } from './holds.ts';
+export { createLivePrices } from './live-prices.ts';
+export type { LivePrices, LivePricesDeps, Pair } from './live-prices.ts';
+export { createValuations } from './valuations.ts';
+export type { Valuations, ValuationsDeps } from './valuations.ts';
 export type { PortfolioDesk, PriceSource, UserLog } from './portfolio.ts';
 export { tellUserEvents } from './log-hints.ts';
 export type { LogHint } from './log-hints.ts';
