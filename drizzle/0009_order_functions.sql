@@ -430,6 +430,21 @@ CREATE FUNCTION orders.release_of(o orders.orders, p_units numeric) RETURNS json
     'reference', o.hold_reference)
 $$;
 
+-- The larger of what an order and the one that shares its hold need. Exits that buy will grow to the size of their entry while
+-- that is open. Two legs that share a hold round by themselves: one unit more.
+CREATE FUNCTION orders.shared_need(o orders.orders, p_partner orders.orders) RETURNS numeric LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  v_grown numeric;
+BEGIN
+  IF o.side = 'buy' AND o.role IN ('take_profit', 'stop_loss') THEN
+    SELECT quantity INTO v_grown FROM orders.orders WHERE list_id = o.list_id AND role = 'entry' AND NOT ended;
+    o.quantity := coalesce(v_grown, o.quantity);
+    p_partner.quantity := coalesce(v_grown, p_partner.quantity);
+  END IF;
+  RETURN trunc(greatest(orders.need(o), CASE WHEN p_partner.id IS NOT NULL THEN orders.need(p_partner) END)
+    + CASE WHEN o.side = 'buy' AND o.list_id IS NOT NULL AND o.role <> 'entry' THEN 1 ELSE 0 END);
+END $$;
+
 -- What follows from orders that end: exits that never got anything end with their entry, a shared hold goes over to the leg
 -- that stays, any other hold is given back. Adds to the changes and to the releases.
 CREATE FUNCTION orders.settle(INOUT p_changes orders.change[], INOUT p_releases jsonb) LANGUAGE plpgsql STABLE AS $$
@@ -487,8 +502,8 @@ BEGIN
       v_other.hold_asset := v.hold_asset;
       v_other.hold_number := v.hold_number;
       v_other.hold_units := v.hold_units;
-      -- What only the leg that ends could have needed. Fewer fills are to come than the hold was rounded for.
-      v_units := v.hold_units - orders.need(v_other) - CASE v.side WHEN 'buy' THEN 1 ELSE 0 END;
+      -- What only the leg that ends could have needed.
+      v_units := v.hold_units - orders.shared_need(v_other, NULL);
       IF v_units > 0 AND v_other.quantity > 0 THEN
         p_releases := p_releases || orders.release_of(v, v_units);
         v_other.hold_units := v.hold_units - v_units;
@@ -860,6 +875,7 @@ DECLARE
   v orders.orders := (p_changes[1]).o;
   v_other orders.orders := p_partner;
   v_entry orders.orders;
+  v_carrier uuid;
   v_target numeric;
   v_armed boolean;
 BEGIN
@@ -869,20 +885,24 @@ BEGIN
       v_target := v_target - v.fee_base_units * 0.000000000000000001;
     END IF;
     v_target := floor(v_target / coalesce(v.lot_size, 1e-18)) * coalesce(v.lot_size, 1e-18);
+    -- One of the exits carries the hold: whichever has it, else the take profit.
+    SELECT id INTO v_carrier FROM orders.orders WHERE list_id = v.list_id AND role <> 'entry' AND NOT ended
+    ORDER BY hold_reference IS NULL, role DESC LIMIT 1;
     FOR v_other IN SELECT * FROM orders.orders
       WHERE list_id = v.list_id AND role <> 'entry' AND NOT ended ORDER BY role DESC LOOP
-      CONTINUE WHEN v_target <= v_other.quantity;
+      -- A fill that comes after the entry's end is not protected any more: an exit may be at work.
+      CONTINUE WHEN v.ended OR v_target <= v_other.quantity;
       v_armed := v_other.quantity > 0;
       v_other.quantity := v_target;
-      IF v.side = 'buy' AND v_other.role = 'take_profit' THEN
-        IF v_other.hold_reference IS NOT NULL THEN
+      IF v.side = 'buy' AND v_other.id = v_carrier THEN
+        IF v_other.hold_units > 0 THEN
           p_money := jsonb_set(p_money, '{releases}',
-            (p_money -> 'releases') || (orders.release_of(v_other, v_other.hold_units) - 'amount'));
+            (p_money -> 'releases') || orders.release_of(v_other, v_other.hold_units));
           v_other.hold_number := v_other.hold_number + 1;
         END IF;
         v_other.hold_reference := v_other.id || '.' || v_other.hold_number;
         v_other.hold_asset := v.base;
-        v_other.hold_units := v_target * 1e18;
+        v_other.hold_units := trunc(v_target * 1e18);
         p_money := jsonb_set(p_money, '{holds}',
           (p_money -> 'holds') || orders.release_of(v_other, v_other.hold_units));
       END IF;
@@ -1019,15 +1039,6 @@ BEGIN
   END IF;
 END $$;
 
--- The larger of what an order and the one that shares its hold need.
-CREATE FUNCTION orders.shared_need(o orders.orders, p_partner orders.orders) RETURNS numeric LANGUAGE plpgsql IMMUTABLE AS $$
-BEGIN
-  IF p_partner.id IS NULL THEN
-    RETURN orders.need(o);
-  END IF;
-  RETURN greatest(orders.need(o), orders.need(p_partner)) + CASE o.side WHEN 'buy' THEN 1 ELSE 0 END;
-END $$;
-
 -- A user's amendment. What waits with us is changed at once; else the engine decides, with the larger hold of both states in
 -- place meanwhile, so that it cannot fail for lack of funds then.
 -- Takes {userId, orderId, version, change, actor, requestId, keys, hash}. 'stale': look again, it changed meanwhile.
@@ -1080,7 +1091,7 @@ BEGIN
   IF v_units >= 1e36 THEN
     RETURN ledger.refused('above_maximum', 'the order is worth more than can be kept');
   END IF;
-  v_held := rehold(v_new, v_partner, trunc(v_units), v_money);
+  v_held := rehold(v_new, v_partner, v_units, v_money);
   v_new := v_held.o;
   v_partner := v_held.p_partner;
   v_money := v_held.p_money;
@@ -1133,7 +1144,7 @@ BEGIN
   END IF;
   v.memo := coalesce(p_request -> 'memo', v.memo);
   v_partner := partner(v);
-  v_units := least(trunc(shared_need(v, v_partner)), greatest(v.hold_units, v_partner.hold_units));
+  v_units := least(shared_need(v, v_partner), greatest(v.hold_units, v_partner.hold_units));
   v_held := rehold(v, v_partner, v_units, v_money);
   v := v_held.o;
   v_partner := v_held.p_partner;

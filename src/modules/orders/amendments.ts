@@ -3,7 +3,7 @@ import type { Outcome } from '../../kernel/outcome.ts';
 import type { ErrorCode } from '../../protocol/errors.ts';
 import type { AmendOrder, Order, QuoteRequest } from '../../protocol/trading.ts';
 import { referencePrice } from './books.ts';
-import { keysOf, repeatedOr, step } from './commands.ts';
+import { keysOf, keyVerdict, repeatedOr, step } from './commands.ts';
 import type { CommandDeps } from './commands.ts';
 import type { Caller, Done, RequestKey } from './desk.ts';
 import { expireAtVerdict, invalid, SOUND, waitsForTrigger } from './field-rules.ts';
@@ -27,6 +27,8 @@ export async function amendOrder(
   key: RequestKey,
 ): Done<Order> {
   if (!isOrderId(orderId)) return refused('not_found', 'there is no such order');
+  const usable = keyVerdict(key);
+  if (!usable.ok) return usable;
   const keys = keysOf(key);
   const hash = hashOf(`amend ${orderId}`, change);
   for (let attempt = 0; attempt < ATTEMPTS_LIMIT; attempt++) {

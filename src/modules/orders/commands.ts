@@ -7,8 +7,10 @@ import type { Order, OrderList, PlaceOrder } from '../../protocol/trading.ts';
 import type { Ledger, UserEvent } from '../ledger/index.ts';
 import type { AssetBook } from './assets.ts';
 import type { Caller, Done, RequestKey, WorkingOrder } from './desk.ts';
+import { SOUND } from './field-rules.ts';
+import type { Verdict } from './field-rules.ts';
 import { isOrderId } from './ids.ts';
-import { readAnswers } from './queries.ts';
+import { readAnswers, readOrder } from './queries.ts';
 import { preparePlacement } from './placement.ts';
 import type { OrderColumns, PlacementDeps } from './placement.ts';
 import { answerOf, callOf, eventsOf, hashOf, refusalOf } from './store.ts';
@@ -29,6 +31,14 @@ export type CommandDeps = PlacementDeps &
 type KeyKind = 'order' | 'list';
 export type StoredKey = Readonly<{ kind: 'key' | KeyKind; key: string }>;
 
+/** Printable ASCII, as a header carries it. */
+const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,200}$/;
+
+export function keyVerdict(key: RequestKey): Verdict {
+  if (key.idempotencyKey === null || IDEMPOTENCY_KEY.test(key.idempotencyKey)) return SOUND;
+  return refused('bad_request', 'an idempotency key is 1 to 200 printable ASCII characters without spaces');
+}
+
 export function keysOf(key: RequestKey, kind?: KeyKind, clientOrderId?: string): StoredKey[] {
   return [
     ...(key.idempotencyKey === null ? [] : [{ kind: 'key' as const, key: key.idempotencyKey }]),
@@ -37,6 +47,8 @@ export function keysOf(key: RequestKey, kind?: KeyKind, clientOrderId?: string):
 }
 
 export async function place(deps: CommandDeps, caller: Caller, order: PlaceOrder, key: RequestKey): Done<Order> {
+  const usable = keyVerdict(key);
+  if (!usable.ok) return usable;
   const keys = keysOf(key, 'order', order.clientOrderId);
   const hash = hashOf('place', order);
   const prepared = await preparePlacement(deps, order);
@@ -120,8 +132,10 @@ export async function cancelOrder(
   if (!isOrderId(orderId)) return refused('not_found', 'there is no such order');
   const outcome = await cancelWhere(deps, caller, { orderId });
   if (!outcome.ok) return outcome;
-  const own = outcome.value.find((work) => work.order.id === orderId);
-  return own === undefined ? refused('not_found', 'there is no such order') : accepted(own.order);
+  const own = outcome.value.find((work) => work.order.id === orderId)?.order;
+  // Its own cancellation was under way already; only its siblings changed.
+  const order = own ?? (await readOrder(deps.database, caller.userId, orderId));
+  return order === null ? refused('not_found', 'there is no such order') : accepted(order);
 }
 
 /** Runs a function that answers steps, tells the user and wakes engines. */

@@ -42,6 +42,11 @@ export type {
 export { budgetOf, holdOwner } from './explanations.ts';
 export { ENDED, nextStatus, ORDER_EVENTS, TRANSITIONS } from './machine.ts';
 export type { OrderEvent, Transition } from './machine.ts';
+export { createLiveBooks } from './live-books.ts';
+export type { LiveBooks } from './live-books.ts';
+export { selectOpenOrders } from './open-orders.ts';
+export { createPaperEngine, PAPER_MODEL_VERSION } from './paper/paper-engine.ts';
+export type { PaperEngineDeps } from './paper/paper-engine.ts';
 export type { FeeRule, TradingSettings, TradingState, TradingSwitch } from './settings.ts';
 
 export type OrdersDeps = Readonly<{

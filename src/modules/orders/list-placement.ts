@@ -4,7 +4,7 @@ import type { ErrorCode } from '../../protocol/errors.ts';
 import type { Market } from '../../protocol/market.ts';
 import type { OrderList, PlaceList, PlaceOrder } from '../../protocol/trading.ts';
 import { referencePrice } from './books.ts';
-import { keysOf, repeatedOr, submit } from './commands.ts';
+import { keysOf, keyVerdict, repeatedOr, submit } from './commands.ts';
 import type { CommandDeps } from './commands.ts';
 import type { Caller, Done, RequestKey } from './desk.ts';
 import { fieldsVerdict, SOUND } from './field-rules.ts';
@@ -21,6 +21,8 @@ type Leg = Readonly<{ role: Role; order: PlaceOrder }>;
 type Legs = Outcome<Readonly<{ market: Market; columns: readonly OrderColumns[] }>, ErrorCode>;
 
 export async function placeList(deps: CommandDeps, caller: Caller, list: PlaceList, key: RequestKey): Done<OrderList> {
+  const usable = keyVerdict(key);
+  if (!usable.ok) return usable;
   const keys = keysOf(key, 'list', list.clientOrderId);
   const prepared = await prepareLegs(deps, list);
   if (!prepared.ok) {
