@@ -3,10 +3,15 @@ import type { Envelope, Trade } from '../protocol/messages.ts';
 import { parseStreamName } from '../protocol/streams.ts';
 import { CandleWindow } from './candle-window.ts';
 import { isFields } from './frame.ts';
+import { NotificationsKeeper, OrdersKeeper, PortfolioKeeper } from './private-keepers.ts';
 import type { KeeperVerdict, StreamKeeper } from './stream-keeper.ts';
 import { VerifiedBook } from './verified-book.ts';
 
 export function keeperOf(stream: string): StreamKeeper {
+  if (stream === 'orders') return new OrdersKeeper();
+  if (stream === 'portfolio') return new PortfolioKeeper();
+  if (stream === 'notifications') return new NotificationsKeeper();
+  if (stream === 'valuation') return new LatestValue();
   const parsed = parseStreamName(stream);
   switch (parsed.ok ? parsed.spec.channel : 'unknown') {
     case 'book':

@@ -1,25 +1,36 @@
 import type { BackoffPolicy } from '../kernel/backoff.ts';
 import type { Random } from '../kernel/random.ts';
-import type { Envelope, SystemEvents, Ticker, Venue } from '../protocol/messages.ts';
+import type { Authenticated, Envelope, SystemEvents, Ticker, Venue } from '../protocol/messages.ts';
 import { DEFAULT_BOOK_DEPTH, DEFAULT_BOOK_RATE, DEFAULT_TIMEFRAME } from '../protocol/streams.ts';
 import type { BookDepth, BookRate, Timeframe } from '../protocol/streams.ts';
+import type { Portfolio, PrivateStream } from '../protocol/trading.ts';
 import type { CandleSeries } from './candle-window.ts';
 import { ClientError } from './client-error.ts';
+import { Commands } from './commands.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionCounters, ConnectionState } from './connection.ts';
 import {
   bookPresentation,
   candlesPresentation,
   envelopePresentation,
+  eventsPresentation,
+  ordersPresentation,
+  portfolioPresentation,
   tickerPresentation,
   tradesPresentation,
+  valuationPresentation,
   venuePresentation,
 } from './presentations.ts';
 import type { TradeBatch } from './presentations.ts';
+import type { Holdings, OpenOrders, PrivateEvent } from './private-keepers.ts';
+import { Session } from './session.ts';
+import type { CredentialProvider } from './session.ts';
 import { StreamRegistry } from './stream-registry.ts';
 import type { LinkState, StreamCounters } from './stream-state.ts';
 import { StreamSubscription } from './subscription.ts';
 import type { Presentation, Subscription, SubscriptionOptions, ValueSubscription } from './subscription.ts';
+import { createTrading } from './trading.ts';
+import type { Trading } from './trading.ts';
 import { plainTransport } from './transport-plain.ts';
 import type { WebSocketConstructor } from './transport-plain.ts';
 import { socketIoTransport } from './transport-socketio.ts';
@@ -34,6 +45,8 @@ export type ClientOptions = Readonly<{
   url?: string;
   /** A WebSocket class (default: the global one), a socket of socket.io-client, or a transport of your own. */
   transport?: Transport | WebSocketConstructor | SocketIoLike;
+  /** For what belongs to a user: asked for a token, a ticket or a signature on each connection, and again before it ends. */
+  authenticate?: CredentialProvider;
   /** Between reconnects. Default: 250 ms, doubling up to 30 s, jitter of half. */
   backoff?: BackoffPolicy;
   /** Unix ms; default `Date.now`. */
@@ -41,6 +54,8 @@ export type ClientOptions = Readonly<{
   /** For jitter; default `Math.random`. */
   random?: Random;
   onConnection?: (state: ConnectionState) => void;
+  /** The connection has proved, or renewed, whose it is. */
+  onSession?: (session: Authenticated) => void;
   /** The server thinks that this connection reads too slowly, or no longer thinks so. */
   onSlow?: (slow: SystemEvents['slow']) => void;
   /** Without it, errors show in states and counters, and what a handler of yours throws becomes an uncaught exception. */
@@ -81,6 +96,21 @@ export interface Client {
     options?: { onUpdate?: (batch: TradeBatch) => void } & SubscriptionOptions,
   ): Subscription<TradeBatch>;
   venue(venue: string, options?: { onUpdate?: (venue: Venue) => void } & SubscriptionOptions): ValueSubscription<Venue>;
+  /** Open orders, from a snapshot and every step since. */
+  orders(options?: { onUpdate?: (orders: OpenOrders) => void } & SubscriptionOptions): ValueSubscription<OpenOrders>;
+  /** Balances and positions. */
+  portfolio(options?: { onUpdate?: (holdings: Holdings) => void } & SubscriptionOptions): ValueSubscription<Holdings>;
+  /** The portfolio at live prices. */
+  valuation(
+    options?: { onUpdate?: (portfolio: Portfolio) => void } & SubscriptionOptions,
+  ): ValueSubscription<Portfolio>;
+  /** Every event of a private stream from now on, each once and in order, also those of a time without a connection. */
+  events(
+    stream: PrivateStream,
+    options?: { onEvent?: (event: PrivateEvent) => void } & SubscriptionOptions,
+  ): Subscription<PrivateEvent>;
+  /** Order commands; they need `authenticate`. */
+  readonly trading: Trading;
   /** Ends every subscription and loop. The client cannot be used again. */
   close(): void;
 }
@@ -95,6 +125,9 @@ class StreamClient implements Client {
   readonly #connection: Connection;
   readonly #streams: StreamRegistry;
   readonly #options: ClientOptions;
+  readonly #session: Session | null;
+  readonly #commands: Commands;
+  readonly trading: Trading;
   #handlerErrors = 0;
   #closed = false;
   /** Counters of streams that are no longer in use. */
@@ -105,19 +138,34 @@ class StreamClient implements Client {
     this.#now = options.now ?? Date.now;
     const deps = { now: this.#now, random: options.random ?? Math.random, onError: this.#report };
     this.#streams = new StreamRegistry(
-      { ...deps, onEnded: (counters) => addCounters(this.#past, counters) },
+      {
+        ...deps,
+        onEnded: (counters) => addCounters(this.#past, counters),
+        mayAsk: (stream) => !isPrivate(stream) || this.#session === null || this.#session.status === 'proved',
+      },
       () => this.#connection,
     );
     this.#connection = new Connection({
       ...deps,
       transport: chooseTransport(options),
+      mayProve: options.authenticate !== undefined,
       backoff: options.backoff ?? DEFAULT_BACKOFF,
-      onWelcome: () => this.#streams.subscribeAll(),
+      onWelcome: () => {
+        this.#session?.connected();
+        this.#streams.subscribeAll();
+      },
       onMessage: (envelope) => this.#streams.message(envelope),
       onHeartbeat: (streams) => this.#streams.heartbeat(streams),
       onState: (state) => this.#connectionChanged(state),
       onSlow: (slow) => this.#callUser(() => options.onSlow?.(slow)),
     });
+    this.#commands = new Commands({
+      ready: () => this.#connection.ready && this.#session?.status === 'proved',
+      request: (method, params, onReply) => this.#connection.request(method, params, onReply),
+      waitMs: () => this.#connection.waitMs(),
+    });
+    this.trading = createTrading(this.#commands, deps.random);
+    this.#session = this.#createSession(options, deps);
     this.#connection.connect();
   }
 
@@ -161,6 +209,22 @@ class StreamClient implements Client {
     return this.#open(`venue:${venue}`, venuePresentation, options.onUpdate, options);
   }
 
+  orders(options: Parameters<Client['orders']>[0] = {}): ValueSubscription<OpenOrders> {
+    return this.#open('orders', ordersPresentation, options.onUpdate, options);
+  }
+
+  portfolio(options: Parameters<Client['portfolio']>[0] = {}): ValueSubscription<Holdings> {
+    return this.#open('portfolio', portfolioPresentation, options.onUpdate, options);
+  }
+
+  valuation(options: Parameters<Client['valuation']>[0] = {}): ValueSubscription<Portfolio> {
+    return this.#open('valuation', valuationPresentation, options.onUpdate, options);
+  }
+
+  events(...[stream, options = {}]: Parameters<Client['events']>): Subscription<PrivateEvent> {
+    return this.#open(stream, eventsPresentation, options.onEvent, options);
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -183,9 +247,41 @@ class StreamClient implements Client {
     });
   }
 
+  #createSession(
+    { authenticate, onSession }: ClientOptions,
+    deps: { now: () => number; random: Random },
+  ): Session | null {
+    if (authenticate === undefined) {
+      this.#commands.end(new ClientError('unauthorized', 'createClient was given no `authenticate`'));
+      return null;
+    }
+    return new Session({
+      ...deps,
+      provide: authenticate,
+      request: (credentials, onReply) => this.#connection.request('authenticate', credentials, onReply),
+      waitMs: () => this.#connection.waitMs(),
+      onProved: (session) => {
+        this.#streams.askOn();
+        this.#commands.flush();
+        this.#callUser(() => onSession?.(session));
+      },
+      onRefused: (error) => {
+        const wire = { code: 'unauthorized', message: error.message, temporary: false } as const;
+        this.#streams.refuseAll(isPrivate, wire);
+        this.#commands.end(error);
+      },
+      onError: this.#report,
+    });
+  }
+
   #connectionChanged(state: ConnectionState): void {
+    if (linkOf(state).status === 'closed') {
+      this.#session?.disconnected();
+      this.#commands.disconnected();
+    }
     if (state.status === 'stopped') {
       const error = new ClientError('stopped', state.reason);
+      this.#commands.end(error);
       this.#streams.end(error, this.#closed ? 'wished' : 'unwished');
       if (!this.#closed) this.#report(error);
     } else {
@@ -219,6 +315,12 @@ function chooseTransport({ url, transport }: ClientOptions): Transport {
   }
   if (url === undefined) throw new TypeError('createClient needs a url, or a transport that knows its address');
   return plainTransport(url, transport);
+}
+
+const PRIVATE: Readonly<Record<string, true>> = { orders: true, portfolio: true, notifications: true, valuation: true };
+
+function isPrivate(stream: string): boolean {
+  return Object.hasOwn(PRIVATE, stream);
 }
 
 function linkOf({ status, reason }: ConnectionState): LinkState {

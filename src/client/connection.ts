@@ -2,7 +2,7 @@ import { backoffDelayMs } from '../kernel/backoff.ts';
 import type { BackoffPolicy } from '../kernel/backoff.ts';
 import type { Random } from '../kernel/random.ts';
 import { TokenBucket } from '../kernel/token-bucket.ts';
-import { mayReconnect } from '../protocol/close-codes.ts';
+import { CLOSE_CODES, mayReconnect } from '../protocol/close-codes.ts';
 import { CONNECTION_LIMITS } from '../protocol/limits.ts';
 import type { Envelope, StreamPosition, SystemEvents } from '../protocol/messages.ts';
 import type { MethodName } from '../protocol/methods.ts';
@@ -38,6 +38,8 @@ export type ConnectionDeps = Readonly<{
   backoff: BackoffPolicy;
   now: () => number;
   random: Random;
+  /** A connection that was closed for its proof of identity may be opened anew with another. */
+  mayProve: boolean;
   onWelcome(): void;
   onMessage(envelope: Envelope): void;
   onHeartbeat(streams: Readonly<Record<string, StreamPosition>>): void;
@@ -184,7 +186,8 @@ export class Connection {
     const said = this.#closing;
     const finalCode = said?.code ?? code;
     const text = `${said?.reason ?? (reason || 'connection closed')} (${finalCode})`;
-    if (!mayReconnect(finalCode)) this.stop(new ClientError('stopped', text));
+    const renewable = finalCode === CLOSE_CODES.unauthorized.code && this.#deps.mayProve;
+    if (!mayReconnect(finalCode) && !renewable) this.stop(new ClientError('stopped', text));
     else this.#leave(text);
   }
 

@@ -11,5 +11,9 @@ export type { Latency, Subscription, SubscriptionOptions, ValueSubscription } fr
 export type { Book } from './verified-book.ts';
 export type { CandleSeries } from './candle-window.ts';
 export type { TradeBatch } from './presentations.ts';
+export type { Holdings, OpenOrders, PrivateEvent } from './private-keepers.ts';
+export type { CredentialProvider } from './session.ts';
+export type { CommandOptions } from './commands.ts';
+export type { Trading, WriteOptions } from './trading.ts';
 export type { Candle, Envelope, Level, StreamPosition, Ticker, Trade, Venue } from '../protocol/messages.ts';
 export type { BookDepth, BookRate, Timeframe } from '../protocol/streams.ts';

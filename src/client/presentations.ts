@@ -1,7 +1,10 @@
 import type { Envelope, Ticker, Trade, Venue } from '../protocol/messages.ts';
+import type { Portfolio } from '../protocol/trading.ts';
 import { LatestValue, RecentTrades } from './channel-keepers.ts';
 import { CandleWindow } from './candle-window.ts';
 import type { CandleSeries } from './candle-window.ts';
+import { OrdersKeeper, PortfolioKeeper, privateEventOf } from './private-keepers.ts';
+import type { Holdings, OpenOrders, PrivateEvent } from './private-keepers.ts';
 import type { GapNotice } from './stream-state.ts';
 import type { Presentation } from './subscription.ts';
 import { VerifiedBook } from './verified-book.ts';
@@ -37,6 +40,30 @@ function latestValuePresentation<T>(): Presentation<T> {
 }
 export const tickerPresentation = latestValuePresentation<Ticker>();
 export const venuePresentation = latestValuePresentation<Venue>();
+
+export const valuationPresentation = latestValuePresentation<Portfolio>();
+
+export const ordersPresentation: Presentation<OpenOrders> = {
+  latestWins: true,
+  pick: nothing,
+  prime: nothing,
+  read: ({ keeper }) => (keeper instanceof OrdersKeeper ? keeper.value : null),
+};
+
+export const portfolioPresentation: Presentation<Holdings> = {
+  latestWins: true,
+  pick: nothing,
+  prime: nothing,
+  read: ({ keeper }) => (keeper instanceof PortfolioKeeper ? keeper.value : null),
+};
+
+/** Every event once and in order; what a snapshot stands for is told by the value, not here. */
+export const eventsPresentation: Presentation<PrivateEvent> = {
+  latestWins: false,
+  pick: privateEventOf,
+  prime: nothing,
+  read: () => null,
+};
 
 export const tradesPresentation: Presentation<TradeBatch> = {
   latestWins: false,

@@ -28,6 +28,8 @@ type RegistryDeps = Readonly<{
   /** A stream is no longer in use; `counters` are its last. */
   onEnded(counters: StreamCounters): void;
   onError(error: ClientError): void;
+  /** Streams of a user can only be asked for once it is proved who that is; `askOn` is called then. */
+  mayAsk(stream: string): boolean;
 }>;
 
 /** Every stream of this client: who uses it, and what has still to be asked of the server. */
@@ -109,6 +111,21 @@ export class StreamRegistry {
     this.#flush();
   }
 
+  /** More streams may be asked for than before. */
+  askOn(): void {
+    this.#flush();
+  }
+
+  /** These streams will never be had: whoever uses them is told. */
+  refuseAll(concerned: (stream: string) => boolean, error: WireError): void {
+    for (const { tracker } of this.#entries.values()) {
+      if (!concerned(tracker.stream) || tracker.refused) continue;
+      this.#wanted.delete(tracker);
+      tracker.asked();
+      this.#refuse(tracker, error);
+    }
+  }
+
   /** The connection will not come back. `wished` tells an end that was asked for from one that is an error. */
   end(reason: ClientError, wished: 'wished' | 'unwished'): void {
     this.#forgetQueues();
@@ -146,13 +163,16 @@ export class StreamRegistry {
 
   #dueNow(): StreamTracker[] {
     const now = this.#deps.now();
-    return [...this.#wanted].filter(([, dueMs]) => dueMs <= now).map(([tracker]) => tracker);
+    return [...this.#wanted]
+      .filter(([tracker, dueMs]) => dueMs <= now && this.#deps.mayAsk(tracker.stream))
+      .map(([tracker]) => tracker);
   }
 
   #nextFlushMs(connection: Connection): number | undefined {
-    if (this.#wanted.size === 0 && this.#unwanted.size === 0) return undefined;
+    const askable = [...this.#wanted].filter(([tracker]) => this.#deps.mayAsk(tracker.stream));
+    if (askable.length === 0 && this.#unwanted.size === 0) return undefined;
     const now = this.#deps.now();
-    const dueMs = this.#unwanted.size > 0 ? now : Math.min(...this.#wanted.values());
+    const dueMs = this.#unwanted.size > 0 ? now : Math.min(...askable.map(([, each]) => each));
     return Math.max(1, dueMs - now, connection.waitMs());
   }
 
