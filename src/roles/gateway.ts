@@ -1,17 +1,13 @@
 import type { AddressInfo } from 'node:net';
 import { createHttpGateway } from '../gateway/http/app.ts';
 import { attachDoors, createHub } from '../gateway/ws/index.ts';
-import { createStreamCache } from '../modules/market/index.ts';
-import type { MarketDirectory } from '../modules/market/index.ts';
 import { openRedisClient } from '../platform/redis-clients.ts';
 import type { RedisClient } from '../platform/redis-clients.ts';
-import { RETENTION_LIMITS } from '../protocol/limits.ts';
+import type { Accounts, MarketParts } from './accounts.ts';
 import { ownOrigins } from './own-origins.ts';
 import type { Parts } from './parts.ts';
 import { listening } from './start-failure.ts';
 
-/** A client that comes back within this finds its streams as they were. */
-const STREAM_LINGER_MS = 60_000;
 /** Clients are sent away over this long, so that they do not all arrive elsewhere in one moment. */
 const DRAIN_SPREAD_MS = 5_000;
 const DEMO_DRAIN_SPREAD_MS = 250;
@@ -19,15 +15,10 @@ const DEMO_DRAIN_SPREAD_MS = 250;
 const DRAIN_SHARE = 0.6;
 
 /** REST and both socket doors on one port. Answers the port. */
-export async function startGatewayRole(
-  parts: Parts,
-  market: { directory: MarketDirectory; venues: readonly string[] },
-): Promise<number> {
-  const { config, log, metrics, clock, bus, stops, version } = parts;
-  const { directory, venues } = market;
-  const retention = RETENTION_LIMITS;
-  const cache = createStreamCache({ bus, clock, retention, lingerMs: STREAM_LINGER_MS, metrics, log });
-  stops.push('stream cache', () => cache.stop());
+export async function startGatewayRole(parts: Parts, accounts: Accounts, market: MarketParts): Promise<number> {
+  const { config, log, metrics, clock, stops, version } = parts;
+  const { directory, cache, venues } = market;
+  const context = { ...accounts, orders: accounts.orders.desk };
   const redis = config.redisUrl === null ? null : await openSharedRedis(parts, config.redisUrl);
   const http = await createHttpGateway({
     venues,
@@ -40,6 +31,8 @@ export async function startGatewayRole(
     corsOrigins: config.corsOrigins,
     trustProxy: config.trustProxy,
     rateLimitPerMinute: config.rateLimitPerMinute,
+    rateLimits: { authPerMinute: config.rateLimitAuthPerMinute, tradingPerMinute: config.rateLimitTradingPerMinute },
+    accounts: context,
     ...(redis && { rateLimitStore: redis.counters }),
   });
   stops.push('http', () => http.app.close());
@@ -52,7 +45,7 @@ export async function startGatewayRole(
   await listening('PORT', config, () => http.app.listen(place));
   const { port } = http.server.address() as AddressInfo;
   const limits = { connectionsPerIp: config.connectionsPerIp };
-  const hub = createHub({ cache, directory, clock, random: Math.random, log, metrics, limits });
+  const hub = createHub({ accounts: context, cache, directory, clock, random: Math.random, log, metrics, limits });
   const doors = attachDoors({
     server: http.server,
     hub,

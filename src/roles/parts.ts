@@ -9,6 +9,8 @@ import type { StopStack } from './stop-stack.ts';
 export type Parts = Readonly<{
   config: Config;
   version: string;
+  /** Of this process among those that share a Redis. */
+  nodeId: string;
   log: Log;
   metrics: Metrics;
   clock: Clock;

@@ -3,23 +3,29 @@ import { hostname } from 'node:os';
 import type { Config } from '../config/schema.ts';
 import { createOpsServer } from '../gateway/http/ops-server.ts';
 import type { Readiness } from '../gateway/http/ops-server.ts';
-import { createMarketDirectory } from '../modules/market/index.ts';
+import { createMarketDirectory, createStreamCache } from '../modules/market/index.ts';
 import { createMemoryBus } from '../platform/bus-memory.ts';
 import { createRedisBus } from '../platform/bus-redis.ts';
 import type { MarketBus } from '../platform/bus.ts';
 import type { Log } from '../platform/log.ts';
 import { createMetrics } from '../platform/metrics.ts';
 import type { Metrics } from '../platform/metrics.ts';
+import { RETENTION_LIMITS } from '../protocol/limits.ts';
+import { openAccounts } from './accounts.ts';
+import type { MarketParts } from './accounts.ts';
 import { describeDemo } from './demo-guide.ts';
 import { checkSandboxSettings, prepareFeedRole } from './feed.ts';
 import { startGatewayRole } from './gateway.ts';
 import type { Parts, Running } from './parts.ts';
 import { START_DEADLINE_MS, decideReadiness, venueReadiness } from './readiness.ts';
-import { listening } from './start-failure.ts';
+import { listening, probePort } from './start-failure.ts';
 import { StopStack } from './stop-stack.ts';
 import { watchVenues } from './venue-watch.ts';
+import { startWorkerRole } from './worker.ts';
 
 const READY_CHECK_INTERVAL_MS = 50;
+/** A client that comes back within this finds its streams as they were. */
+const STREAM_LINGER_MS = 60_000;
 
 /**
  * Builds the parts that ROLES names and starts them. Resolves when everything is started, which is before the venues have
@@ -48,8 +54,10 @@ async function startParts(config: Config, log: Log, stops: StopStack): Promise<R
   );
   // Whoever started this process with a channel wants to know where to look after it.
   process.send?.({ opsUrl: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${opsPort}` });
-  const bus = createBus(config, log, metrics);
-  const parts: Parts = { config, version: readVersion(), log, metrics, clock, bus, stops };
+  await probePort('PORT', config.sharePort || !config.roles.includes('gateway') ? { ...config, port: 0 } : config);
+  const nodeId = nodeIdOf(config);
+  const bus = createBus(config, nodeId, log, metrics);
+  const parts: Parts = { config, version: readVersion(), nodeId, log, metrics, clock, bus, stops };
   const feed = config.roles.includes('feed') ? await prepareFeedRole(parts) : null;
   await bus.start();
   stops.push('bus', () => bus.stop());
@@ -59,7 +67,7 @@ async function startParts(config: Config, log: Log, stops: StopStack): Promise<R
   const watch = watchVenues(bus, venues);
   stops.push('venue watch', () => watch.stop());
   if (feed) stops.push('feed', () => feed.stop());
-  const port = config.roles.includes('gateway') ? await startGatewayRole(parts, { directory, venues }) : null;
+  const port = await startUserRoles(parts, { directory, venues });
   await feed?.start();
 
   const startedMs = clock.monotonic();
@@ -89,6 +97,20 @@ async function startParts(config: Config, log: Log, stops: StopStack): Promise<R
   };
 }
 
+/** Gateway and worker: they share the accounts and one copy of the streams. Answers the gateway's port, null without one. */
+async function startUserRoles(parts: Parts, given: Omit<MarketParts, 'cache'>): Promise<number | null> {
+  const { config, log, metrics, clock, bus, stops } = parts;
+  const [gateway, worker] = [config.roles.includes('gateway'), config.roles.includes('worker')];
+  if (!gateway && !worker) return null;
+  const retention = RETENTION_LIMITS;
+  const cache = createStreamCache({ bus, clock, retention, lingerMs: STREAM_LINGER_MS, metrics, log });
+  stops.push('stream cache', () => cache.stop());
+  const market = { ...given, cache };
+  const accounts = await openAccounts(parts, market);
+  if (worker) await startWorkerRole(parts, accounts, market);
+  return gateway ? startGatewayRole(parts, accounts, market) : null;
+}
+
 /** `onReady` runs once. A start that is still waiting at its deadline says for what, since nothing else would. */
 function announceReadiness(log: Log, readiness: () => Readiness, onReady: () => void): NodeJS.Timeout {
   let checks = 0;
@@ -103,13 +125,16 @@ function announceReadiness(log: Log, readiness: () => Readiness, onReady: () => 
   return timer;
 }
 
-function createBus(config: Config, log: Log, metrics: Metrics): MarketBus {
+/** One host may run several processes of one role; their ports tell them apart, also after a restart. */
+function nodeIdOf(config: Config): string {
+  const place = config.port === 0 || config.opsPort === 0 ? `pid${process.pid}` : `${config.port}-${config.opsPort}`;
+  return `${hostname()}-${config.roles.join('+')}-${place}`;
+}
+
+function createBus(config: Config, nodeId: string, log: Log, metrics: Metrics): MarketBus {
   if (config.redisUrl === null) {
     return createMemoryBus({ onError: (error, stream) => log.error({ event: 'bus_sink_error', stream, err: error }) });
   }
-  // One host may run several processes of one role; their ports tell them apart, also after a restart.
-  const place = config.port === 0 || config.opsPort === 0 ? `pid${process.pid}` : `${config.port}-${config.opsPort}`;
-  const nodeId = `${hostname()}-${config.roles.join('+')}-${place}`;
   return createRedisBus({ url: config.redisUrl, nodeId, log, metrics });
 }
 

@@ -253,7 +253,7 @@ describe.skipIf(!hasRedisServer)('feed and gateway as two processes over Redis (
     const shared = { REDIS_URL: redis.url, VENUES: 'binance', MARKET_DATA: 'simulation' };
     const feed = start({ ...shared, ROLES: 'feed' });
     await feed.event('tidewire ready');
-    const gateway = start({ ...shared, ROLES: 'gateway' });
+    const gateway = start({ ...shared, ROLES: 'gateway,worker' });
     const { url, ops, port } = await ready(gateway);
     const seen = await plainSnapshots(port, ['book:binance:BTC/USDT', 'ticker:binance:BTC/USDT', 'venue:binance']);
     expect(seen.size).toBe(3);
