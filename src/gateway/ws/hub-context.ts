@@ -1,15 +1,18 @@
 import type { Clock } from '../../kernel/clock.ts';
-import type { Identity } from '../../modules/identity/index.ts';
+import type { Identity, Origin } from '../../modules/identity/index.ts';
 import type { Ledger } from '../../modules/ledger/index.ts';
 import type { OrderDesk } from '../../modules/orders/index.ts';
-import type { PortfolioDesk, UserLog } from '../../modules/portfolio/index.ts';
+import type { PortfolioDesk, UserLog, Valuations } from '../../modules/portfolio/index.ts';
 import type { Log } from '../../platform/log.ts';
+import type { ErrorCode } from '../../protocol/errors.ts';
 import type { ConnectionLimits } from '../../protocol/limits.ts';
 import type { Authenticator } from './authentication.ts';
 import type { HubMetrics } from './hub-metrics.ts';
 import type { PrivateStreams } from './private-streams.ts';
 import type { StreamGate } from './stream-gate.ts';
 import type { Topics } from './topic.ts';
+
+export type SocketRefusal = Readonly<{ userId: string | null; keyId: string | null; route: string; code: ErrorCode }>;
 
 /** Everything that belongs to users. A hub without it serves public streams only. */
 export type HubAccounts = Readonly<{
@@ -18,11 +21,15 @@ export type HubAccounts = Readonly<{
   ledger: Ledger;
   portfolio: PortfolioDesk;
   userLog: UserLog;
+  /** Without it nobody gets the stream `valuation`. */
+  valuations?: Valuations;
   /**
    * Counts one order command of a user, over REST and sockets together: milliseconds until it may be tried again, null when it
    * may go on. Without it nothing is counted.
    */
   countCommand?: (userId: string) => Promise<number | null>;
+  /** Told of every refused proof and right; decides itself how much of it is written. */
+  auditRefusal?: (refusal: SocketRefusal, origin: Origin) => void;
 }>;
 
 /** What connections share. */

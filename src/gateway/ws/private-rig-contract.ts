@@ -4,7 +4,7 @@ import type { Identity } from '../../modules/identity/index.ts';
 import type { Ledger } from '../../modules/ledger/index.ts';
 import { createLedger } from '../../modules/ledger/index.ts';
 import { createUserLog, tellUserEvents } from '../../modules/portfolio/index.ts';
-import type { PortfolioDesk, UserLog } from '../../modules/portfolio/index.ts';
+import type { UserLog, Valuations } from '../../modules/portfolio/index.ts';
 import type { Database } from '../../platform/postgres.ts';
 import { createMemorySignals } from '../../platform/signals-memory.ts';
 import { RETENTION_LIMITS } from '../../protocol/limits.ts';
@@ -30,7 +30,7 @@ export type PrivateRig = Readonly<{
   ledger: Ledger;
   userLog: UserLog;
   /** What `valuation` tells next. */
-  valued: { portfolio: Portfolio };
+  value(portfolio: Portfolio): void;
   credit(userId: string, amount: bigint): Promise<void>;
   order(userId: string, order: string, status: string, note?: string): Promise<void>;
   stop(): Promise<void>;
@@ -58,10 +58,19 @@ export async function startPrivateRig(limits: Partial<ConnectionLimits> = {}): P
     log,
   });
   const directory = createMarketDirectory({ bus: market.bus, venues: [VENUE] });
-  const valued = { portfolio: emptyPortfolio() };
+  let valued = emptyPortfolio();
+  const following = new Set<(portfolio: Portfolio) => void>();
+  const valuations: Valuations = {
+    follow(_userId, listener) {
+      following.add(listener);
+      setImmediate(() => listener(valued));
+      return () => following.delete(listener);
+    },
+    stop: async () => {},
+  };
   const identity = { onRevoked: () => () => {} } as unknown as Identity;
-  const portfolio = { portfolio: async () => valued.portfolio } as unknown as PortfolioDesk;
-  const accounts = { identity, orders: null as never, ledger, portfolio, userLog };
+  const portfolio = null as never;
+  const accounts = { identity, orders: null as never, ledger, portfolio, userLog, valuations };
   const hub = createHub({ ...around, cache, directory, accounts, limits });
   return {
     hub,
@@ -69,7 +78,10 @@ export async function startPrivateRig(limits: Partial<ConnectionLimits> = {}): P
     database,
     ledger,
     userLog,
-    valued,
+    value(next) {
+      valued = next;
+      for (const listener of following) listener(next);
+    },
     async credit(owner, amount) {
       const origin = { key: { scope: 'test', key: randomUUID() }, actor: 'test' };
       await ledger.credit({ ...origin, owner, asset: PAPER_USDT, amount, from: { house: 'equity' } });

@@ -1,5 +1,5 @@
 import type { Clock } from '../../kernel/clock.ts';
-import type { PortfolioDesk, UserLog } from '../../modules/portfolio/index.ts';
+import type { UserLog, Valuations } from '../../modules/portfolio/index.ts';
 import type { Log } from '../../platform/log.ts';
 import { wireError } from '../../protocol/errors.ts';
 import type { StreamPosition, SubscribeFailed, Subscribed } from '../../protocol/messages.ts';
@@ -25,7 +25,7 @@ export type PendingStream = Readonly<{
   letGo(): void;
 }>;
 type PreparedStream = Omit<PendingStream, 'ready'>;
-export type PrivateStreamsDeps = Readonly<{ userLog: UserLog; portfolio: PortfolioDesk; clock: Clock; log: Log }>;
+export type PrivateStreamsDeps = Readonly<{ userLog: UserLog; valuations?: Valuations; clock: Clock; log: Log }>;
 
 export function isPrivateStream(name: string): boolean {
   return name === VALUATION_STREAM || (PRIVATE_STREAMS as readonly string[]).includes(name);
@@ -35,13 +35,14 @@ export function isPrivateStream(name: string): boolean {
 export class PrivateStreams {
   readonly #deps: PrivateStreamsDeps;
   readonly #topics: UserTopics;
-  readonly #valuations: ValuationTopics;
+  readonly #valuations: ValuationTopics | null;
   readonly #sinceMs: number;
 
   constructor(deps: PrivateStreamsDeps) {
     this.#deps = deps;
     this.#topics = new UserTopics(deps.userLog, () => deps.clock.now());
-    this.#valuations = new ValuationTopics(deps);
+    const { valuations, clock } = deps;
+    this.#valuations = valuations === undefined ? null : new ValuationTopics({ valuations, clock });
     this.#sinceMs = deps.clock.now();
   }
 
@@ -77,12 +78,12 @@ export class PrivateStreams {
   release(subscription: LogSubscription | ValuationSubscription): void {
     subscription.end();
     if (subscription instanceof LogSubscription) this.#topics.letGo(subscription.topic);
-    else this.#valuations.letGo(subscription.topic);
+    else this.#valuations?.letGo(subscription.topic);
   }
 
   stop(): void {
     this.#topics.stop();
-    this.#valuations.stop();
+    this.#valuations?.stop();
   }
 
   async #prepareLog(
@@ -121,21 +122,19 @@ export class PrivateStreams {
 
   async #prepareValuation(streams: UserStreams, since: StreamPosition | undefined): Promise<PreparedStream> {
     const stream = VALUATION_STREAM;
-    const topic = this.#valuations.hold(streams.userId);
-    const letGo = (): void => this.#valuations.letGo(topic);
+    const topics = this.#valuations;
+    if (topics === null) return { letGo: () => {}, place: () => ({ stream, error: wireError('unknown_stream') }) };
+    const topic = topics.hold(streams.userId);
+    const letGo = (): void => topics.letGo(topic);
     const known = streams.get(stream);
     if (known !== undefined && since === undefined) {
       return { letGo, place: () => this.#subscribed(stream, known.position, true) };
     }
-    try {
-      await topic.ready;
-    } catch (error) {
-      return this.#failed(stream, error, letGo);
-    }
+    await topic.ready;
     const place = (): Subscribed => {
       const joined = streams.join(stream, () => this.#joinValuation(streams, topic)) as ValuationSubscription;
       const recovered = joined.start(since);
-      return { ...this.#subscribed(stream, topic.position, recovered), state: topic.state };
+      return this.#subscribed(stream, topic.position, recovered);
     };
     return { letGo, place };
   }

@@ -32,7 +32,7 @@ export class ValuationSubscription implements ValuationRecipient {
     return recovered;
   }
 
-  valued(_topic: ValuationTopic, prepared: PreparedMessage): void {
+  valued(prepared: PreparedMessage): void {
     if (this.#owed !== 'nothing') return;
     if (this.#outlet.pushPrivate(prepared)) this.#sent();
     else this.#owed = 'skipped';
