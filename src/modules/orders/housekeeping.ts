@@ -32,11 +32,11 @@ export async function cancelAfter(
 /** Cancels all orders of users whose dead-man switch has run out. Answers for how many; ask again while it is the limit. */
 export async function expireDeadMen(deps: CommandDeps, limit: number): Promise<number> {
   assertBatch(limit);
-  const query = sql`select to_jsonb(user_id) as answer from orders.traders
+  const query = sql`select jsonb_build_object('userId', user_id) as answer from orders.traders
     where dead_man_at_ms <= (extract(epoch from clock_timestamp()) * 1000)::bigint order by dead_man_at_ms limit ${limit}`;
-  const users = await readAnswers<string>(deps.database, 'dead_men', query);
+  const users = await readAnswers<{ userId: string }>(deps.database, 'dead_men', query);
   const reason = { code: 'dead_man', message: 'nobody renewed cancel-after in time' };
-  for (const userId of users) {
+  for (const { userId } of users) {
     await cancelWhere(deps, { userId, actor: 'dead_man', requestId: null }, {}, { reason, deadMan: true });
   }
   return users.length;
