@@ -37,7 +37,7 @@ export async function addEquity(database: Database, points: readonly NewPoint[],
   return Number(rows[0]?.answer);
 }
 
-/** The last point of each of `limit` equal parts of the time, oldest first. */
+/** The last point of each of `limit` equal parts of the time from the first point on, oldest first. */
 export function readEquityHistory(
   database: Database,
   range: Readonly<{ userId: string; fromMs: number; toMs: number; limit: number }>,
@@ -46,7 +46,7 @@ export function readEquityHistory(
   return database.read('portfolio.equity_history', async (queries) => {
     const rows = await queries.execute<{ at_ms: string; equity: string; complete: boolean }>(sql`
       select distinct on (part) at_ms, trim_scale(equity)::text as equity, complete from (
-        select *, (at_ms - ${fromMs}::bigint) * ${limit}::bigint / (${toMs}::bigint - ${fromMs}::bigint + 1) as part
+        select *, (at_ms - min(at_ms) over ()) * ${limit}::bigint / (${toMs}::bigint - min(at_ms) over () + 1) as part
         from portfolio.equity_history where user_id = ${userId}::uuid and account = 'paper'
           and at_ms between ${fromMs}::bigint and ${toMs}::bigint
       ) as point order by part, at_ms desc`);

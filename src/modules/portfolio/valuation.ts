@@ -46,7 +46,7 @@ export function valuePortfolio(holdings: Holdings, prices: PriceSource, nowMs: n
   const currency = PAPER_CURRENCY;
   const held = holdings.balances.map(({ asset, total: amount }) => ({ asset, amount }));
   const { total: equity, unvalued } = sumIn(currency, held, prices);
-  const positions = holdings.positions.map((position) => valuePosition(position, prices));
+  const positions = holdings.positions.map((position) => valuePosition(position, prices)).toSorted(byMarket);
   let realized = new Exact(0);
   let unrealized: Exact | null = new Exact(0);
   const strangeQuotes = new Set<string>();
@@ -65,9 +65,17 @@ export function valuePortfolio(holdings: Holdings, prices: PriceSource, nowMs: n
     realizedPnl: decimalText(realized),
     unrealizedPnl: unrealized && decimalText(unrealized),
     positions,
-    balances: [...holdings.balances],
+    balances: holdings.balances.toSorted((one, other) => compare(one.asset, other.asset)),
     at: nowMs,
   };
+}
+
+function byMarket(one: Position, other: Position): number {
+  return compare(one.base, other.base) || compare(one.quote, other.quote);
+}
+
+function compare(one: string, other: string): number {
+  return one < other ? -1 : Number(one > other);
 }
 
 /** In the position's own quote asset, at the price of its own market. */
