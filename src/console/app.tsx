@@ -41,9 +41,9 @@ export function App({ link, route }: AppProps): JSX.Element {
         <TickerStrip />
         <main id="main" tabIndex={-1}>
           {market && <ScreenOf screen={at.screen} market={market} />}
-          {!market && first.status !== 'loading' && (
+          {!market && first.status === 'failed' && (
             <p class="empty" role="alert">
-              {first.status === 'failed' ? messageOf(first.error) : 'No venue has listed its markets yet'}.{' '}
+              {messageOf(first.error)}.{' '}
               <button type="button" onClick={first.reload}>
                 Look again
               </button>

@@ -2,7 +2,7 @@ import { createContext } from 'preact';
 import { useContext, useEffect, useState } from 'preact/hooks';
 import type { Client, GapNotice, Subscription, SubscriptionState } from '../../client/index.ts';
 import type { Link } from '../link/link.ts';
-import { messageOf } from '../rest.ts';
+import { RestFailure, messageOf } from '../rest.ts';
 
 export const LinkContext = createContext<Link | null>(null);
 
@@ -69,21 +69,44 @@ export type Loaded<T> = Readonly<
 > &
   Readonly<{ reload: () => void }>;
 
-/** What a request brings, again whenever `key` changes. What was there stays until the next answer comes. */
+/** After an answer that could not be had, unless the server names a time. */
+const RETRY_MS = 3_000;
+const RETRY_LIMIT_MS = 60_000;
+
+/**
+ * What a request brings, again whenever `key` changes. What was there stays until the next answer comes. What can be had later
+ * is asked for again by itself, at the server's own time; until then it is `failed`, with the reason.
+ */
 export function useLoaded<T>(key: string | null, load: (signal: AbortSignal) => Promise<T>): Loaded<T> {
   const [round, setRound] = useState(0);
   const [result, setResult] = useState<Omit<Loaded<T>, 'reload'>>({ status: 'loading', value: null });
   useEffect(() => {
     if (key === null) return setResult({ status: 'loading', value: null });
     const stop = new AbortController();
-    setResult((known) => ({ status: 'loading', value: known.value }));
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    setResult((known) => (known.status === 'failed' ? known : { status: 'loading', value: known.value }));
     load(stop.signal).then(
-      (value) => setResult({ status: 'ready', value }),
+      (value) => {
+        if (!stop.signal.aborted) setResult({ status: 'ready', value });
+      },
       (error: unknown) => {
-        if (!stop.signal.aborted) setResult((known) => ({ status: 'failed', value: known.value, error }));
+        if (stop.signal.aborted) return;
+        setResult((known) => ({ status: 'failed', value: known.value, error }));
+        const waitMs = retryAfterMs(error);
+        if (waitMs !== null) timer = setTimeout(() => setRound((each) => each + 1), waitMs);
       },
     );
-    return () => stop.abort();
+    return () => {
+      clearTimeout(timer);
+      stop.abort();
+    };
   }, [key, round]);
   return { ...result, reload: () => setRound((each) => each + 1) } as Loaded<T>;
+}
+
+/** Null for what will not get better by itself. */
+function retryAfterMs(error: unknown): number | null {
+  if (!(error instanceof RestFailure)) return null;
+  if (error.retryAfterMs !== undefined) return Math.min(RETRY_LIMIT_MS, error.retryAfterMs);
+  return error.code === 'unreachable' ? RETRY_MS : null;
 }

@@ -26,7 +26,7 @@ export function MarketPicker({ screen, market, onPicked }: PickerProps): JSX.Ele
     return () => clearTimeout(timer);
   }, [text]);
   useSlashKey(search);
-  const found = useLoaded(`${venue}|${asked}`, (signal) => searchMarkets({ venue, text: asked }, signal));
+  const found = useLoaded(`${venue}|${asked}`, () => searchMarkets({ venue, text: asked }));
   const onKeyDown = (event: KeyboardEvent): void => walkList(event, search.current, list.current);
   return (
     <div class="picker" onKeyDown={onKeyDown}>

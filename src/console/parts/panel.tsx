@@ -9,11 +9,13 @@ export type PanelProps = Readonly<{
   actions?: ComponentChildren;
   /** The stream that it shows. Without one (undefined) the panel has no proof line and no doubts. */
   stream?: Readonly<{ subscription: Subscription<unknown> | null; state: SubscriptionState | null }>;
+  /** It holds more than it shows: the keyboard can scroll it. */
+  scrolls?: string;
   children: ComponentChildren;
 }>;
 
 /** A titled region. What it shows is dimmed and said to be old as soon as its stream is not live. */
-export function Panel({ title, name, actions, stream, children }: PanelProps): JSX.Element {
+export function Panel({ title, name, actions, stream, scrolls, children }: PanelProps): JSX.Element {
   const doubt = stream?.state && stream.state.status !== 'live' ? stream.state : null;
   const status = stream ? (stream.state?.status ?? 'resyncing') : 'live';
   return (
@@ -22,7 +24,7 @@ export function Panel({ title, name, actions, stream, children }: PanelProps): J
         <h2 id={`title-${name}`}>{title}</h2>
         {actions && <div class="panel-actions">{actions}</div>}
       </header>
-      <div class="panel-body">
+      <div class="panel-body" {...(scrolls ? { tabIndex: 0, role: 'region', 'aria-label': scrolls } : {})}>
         {doubt && <DoubtBadge doubt={doubt} />}
         {children}
       </div>

@@ -44,7 +44,7 @@ export function TapePanel({ market, rows, name = 'tape', title = 'Trades' }: Tap
     addGap,
   );
   return (
-    <Panel name={name} title={title} stream={stream}>
+    <Panel name={name} title={title} stream={stream} scrolls={`Trades of ${symbol} at ${venue}, list`}>
       <div class="tape-host" ref={host} />
     </Panel>
   );

@@ -2,29 +2,21 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import type { Ticker } from '../../client/index.ts';
 import { ABSENT, changePercent, grouped, toneOf } from '../format.ts';
+import { messageOf } from '../rest.ts';
 import { routeHash } from '../route.ts';
 import { useLoaded, useStream } from './hooks.ts';
-import { searchMarkets } from './markets.ts';
+import { likedMarkets } from './markets.ts';
 import type { MarketName } from './markets.ts';
 
 const STRIP_LIMIT = 12;
-const LIKED = ['BTC/USDT', 'BTC/USD', 'ETH/USDT', 'ETH/USD', 'SOL/USDT', 'SOL/USD'];
 
 /** The liked markets of every venue on one line, live. */
 export function TickerStrip(): JSX.Element | null {
-  const markets = useLoaded('strip', async (signal): Promise<readonly MarketName[]> => {
-    const found = await Promise.all(
-      ['BTC/USD', 'ETH/USD', 'SOL/USD'].map((text) => searchMarkets({ venue: '', text }, signal)),
-    );
-    return found
-      .flat()
-      .filter(({ symbol }) => LIKED.includes(symbol))
-      .slice(0, STRIP_LIMIT);
-  });
+  const markets = useLoaded('strip', likedMarkets);
   if (markets.status === 'failed') {
     return (
       <div class="strip" role="status">
-        <span class="soft">The markets could not be listed.</span>
+        <span class="soft">{messageOf(markets.error)}.</span>
         <button type="button" onClick={markets.reload}>
           Try again
         </button>
@@ -33,7 +25,7 @@ export function TickerStrip(): JSX.Element | null {
   }
   return (
     <nav class="strip" aria-label="Tickers">
-      {(markets.value ?? []).map(({ venue, symbol }) => (
+      {(markets.value ?? []).slice(0, STRIP_LIMIT).map(({ venue, symbol }) => (
         <TickerChip key={`${venue}:${symbol}`} venue={venue} symbol={symbol} />
       ))}
     </nav>
