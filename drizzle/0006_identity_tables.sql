@@ -37,6 +37,7 @@ CREATE TABLE identity.sessions (
   user_agent text,
   created_at timestamptz NOT NULL,
   last_used_at timestamptz NOT NULL,
+  rotated_at timestamptz,
   -- Ends when it is not used until then, and in any case at `ends_at`.
   idle_until timestamptz NOT NULL,
   ends_at timestamptz NOT NULL,

@@ -253,8 +253,8 @@ BEGIN
 END $$;
 
 -- The token is one of ours and was given out for this session; only the newest is good. Two requests that overlap with the
--- same token are one client in a hurry: one wins, the other is refused and nothing else happens. A token that comes after
--- it was used, and seen to be used, is in two hands: the session ends.
+-- same token are one client in a hurry: one wins, the other is refused and nothing else happens. They overlap when the second
+-- still saw the token unused, or had arrived before it was used. A token that comes later is in two hands: the session ends.
 CREATE FUNCTION identity.refresh(p jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_before sessions;
@@ -279,12 +279,13 @@ BEGIN
     RETURN granted(v_user, v_session.id);
   END IF;
   IF v_session.generation = v_generation AND v_session.refresh_hash = bytes(p ->> 'hash') THEN
-    UPDATE sessions SET refresh_hash = bytes(p ->> 'newHash'), generation = generation + 1, last_used_at = v_now,
+    UPDATE sessions SET refresh_hash = bytes(p ->> 'newHash'), generation = generation + 1, last_used_at = v_now, rotated_at = v_now,
       idle_until = after((p ->> 'idleMs')::bigint), ip = p -> 'origin' ->> 'ip', user_agent = p -> 'origin' ->> 'userAgent'
     WHERE id = v_session.id;
     RETURN granted(v_user, v_session.id);
   END IF;
-  IF v_before.generation = v_generation THEN
+  IF v_before.generation = v_generation
+    OR (v_session.generation = v_generation + 1 AND (p ->> 'arrivedMs')::bigint < ms(v_session.rotated_at)) THEN
     RETURN refused('unauthorized');
   END IF;
   PERFORM end_sessions(v_user.id, ARRAY[v_session.id], 'refresh_reuse',

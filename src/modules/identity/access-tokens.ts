@@ -30,7 +30,12 @@ export type AccessTokens = Readonly<{
   cached(): number;
 }>;
 
-export function createAccessTokens(keyring: Keyring, issuer: string, audience: string): AccessTokens {
+export function createAccessTokens(
+  keyring: Keyring,
+  issuer: string,
+  audience: string,
+  cacheLimit = CACHE_LIMIT,
+): AccessTokens {
   const cache = new Map<string, AccessClaims>();
   const verifySlowly = async (token: string, nowMs: number) => {
     const { payload } = await jwtVerify(
@@ -69,7 +74,8 @@ export function createAccessTokens(keyring: Keyring, issuer: string, audience: s
       try {
         const claims = await verifySlowly(token, nowMs);
         if (!claims) return refused('unauthorized', 'the access token is not valid');
-        keep(cache, token, claims);
+        if (cache.size >= cacheLimit) cache.delete(cache.keys().next().value!);
+        cache.set(token, claims);
         return accepted(claims);
       } catch (error) {
         // Of a token that is genuine in everything else.
@@ -85,11 +91,6 @@ export function createAccessTokens(keyring: Keyring, issuer: string, audience: s
 function expired(cache: Map<string, AccessClaims>, token: string) {
   cache.delete(token);
   return refused('token_expired', 'the access token has expired; refresh it');
-}
-
-function keep(cache: Map<string, AccessClaims>, token: string, claims: AccessClaims): void {
-  if (cache.size >= CACHE_LIMIT) cache.delete(cache.keys().next().value!);
-  cache.set(token, claims);
 }
 
 function readClaims(payload: Readonly<Record<string, unknown>>): AccessClaims | null {

@@ -81,9 +81,9 @@ async function finishLogin(
   return accepted(await grantSession(core, finished, session));
 }
 
-/** Two addresses that look the same are the same. */
+/** Two addresses that look the same are the same. What no address can hold becomes a space, which none can hold either. */
 export function emailOf(email: string): string {
-  return email.normalize('NFC').toLowerCase();
+  return email.normalize('NFC').toLowerCase().replace(/\p{C}/gu, ' ');
 }
 
 function newSession(core: Core, device: string | undefined, origin: Origin, newDevice: boolean) {

@@ -19,7 +19,8 @@ export function normalizeRange(text: string): string | null {
     if (prefix - MAPPED_BITS < IPV4_PREFIX_MIN) return null;
     return `${writeIpv4(network)}/${prefix - MAPPED_BITS}`;
   }
-  return prefix < IPV6_PREFIX_MIN ? null : `${writeIpv6(network)}/${prefix}`;
+  const holdsIpv4 = mask(MAPPED_PREFIX, prefix) === network;
+  return prefix < IPV6_PREFIX_MIN || holdsIpv4 ? null : `${writeIpv6(network)}/${prefix}`;
 }
 
 /** An empty list allows every address. */

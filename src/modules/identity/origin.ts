@@ -5,6 +5,7 @@ const USER_AGENT_LIMIT = 256;
 const REQUEST_ID_LIMIT = 128;
 const DEVICE_LIMIT = 64;
 const DETAILS_LIMIT = 4_096;
+const DETAILS_DEPTH = 8;
 const TOKEN_LENGTH_LIMIT = 256;
 
 /** As it is stored: `\0` and lone surrogates would make the database refuse the whole act. */
@@ -35,12 +36,19 @@ function cleanText(text: string | null, limit: number): string | null {
 
 /** What others want to see in an audit entry, made fit to be stored; too much of it is left out. */
 export function storedDetails(details: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
-  const text = JSON.stringify(details, (_, value: unknown) =>
-    typeof value === 'string' ? cleanText(value, DETAILS_LIMIT) : typeof value === 'bigint' ? value.toString() : value,
-  );
-  if (text.length > DETAILS_LIMIT) return { leftOut: `${text.length} characters` };
-  // Names cannot be changed by a replacer.
-  return JSON.parse(text.replaceAll('\\u0000', ' ').toWellFormed()) as Readonly<Record<string, unknown>>;
+  const stored = fit(details, 0) as Readonly<Record<string, unknown>>;
+  const { length } = JSON.stringify(stored);
+  return length > DETAILS_LIMIT ? { leftOut: `${length} characters` } : stored;
+}
+
+function fit(value: unknown, depth: number): unknown {
+  if (depth > DETAILS_DEPTH) return 'left out';
+  if (typeof value === 'string') return cleanText(value, DETAILS_LIMIT);
+  if (typeof value === 'bigint') return value.toString();
+  if (Array.isArray(value)) return value.slice(0, DETAILS_LIMIT).map((item: unknown) => fit(item, depth + 1));
+  if (typeof value !== 'object' || value === null) return value;
+  const fields = Object.entries(value).map(([name, item]) => [cleanText(name, DETAILS_LIMIT), fit(item, depth + 1)]);
+  return Object.fromEntries(fields) as unknown;
 }
 
 /** An IPv4 address that came through an IPv6 socket is an IPv4 address. */

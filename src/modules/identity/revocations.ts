@@ -24,6 +24,8 @@ type Kept = Readonly<{ atMs: number; minVersion: number }>;
 export type Revocations = Readonly<{
   /** The database's clock, carried on by our monotonic one: steps of the wall clock change nothing. Waits for the first look. */
   nowMs(): Promise<number>;
+  /** The same, and rather too late than too early, by as much as a look takes. */
+  latestNowMs(): Promise<number>;
   /** Looks again unless the last look is fresh. Rejects with `DatabaseFailure` when that fails: then nobody knows. */
   isRevoked(claims: AccessClaims): Promise<boolean | 'ask_database'>;
   onRevoked(listener: (revocation: Revocation) => void): () => void;
@@ -55,8 +57,8 @@ class RevocationWatch implements Revocations {
   readonly #failures;
   /** Null before the first look. */
   #last: Position | null = null;
-  /** Add it to the monotonic clock. */
-  #databaseOffsetMs: number | null = null;
+  /** Between these two, added to the monotonic clock, the database's clock stands. */
+  #offsets: Readonly<{ earliestMs: number; latestMs: number }> | null = null;
   /** Monotonic, when the last successful look began. */
   #lookedMs = Number.NEGATIVE_INFINITY;
   #overflowedUntilMs = Number.NEGATIVE_INFINITY;
@@ -78,8 +80,13 @@ class RevocationWatch implements Revocations {
   }
 
   async nowMs(): Promise<number> {
-    if (this.#databaseOffsetMs === null) await this.#look();
-    return this.#databaseOffsetMs! + this.#deps.clock.monotonic();
+    if (this.#offsets === null) await this.#look();
+    return this.#offsets!.earliestMs + this.#deps.clock.monotonic();
+  }
+
+  async latestNowMs(): Promise<number> {
+    if (this.#offsets === null) await this.#look();
+    return this.#offsets!.latestMs + this.#deps.clock.monotonic();
   }
 
   async isRevoked(claims: AccessClaims): Promise<boolean | 'ask_database'> {
@@ -143,7 +150,8 @@ class RevocationWatch implements Revocations {
   async #lookNow(): Promise<void> {
     const { database, clock, keptMs } = this.#deps;
     const first = this.#last === null;
-    for (;;) {
+    // The first look also opens a connection; only the second tells the time well.
+    for (let round = first ? 0 : 1; ; round++) {
       const beganMs = clock.monotonic();
       const { databaseMs, headSeq, found } = await database.read('identity.revocations', (queries) =>
         readRevocations(queries, this.#last, keptMs),
@@ -152,18 +160,21 @@ class RevocationWatch implements Revocations {
       this.#last = found.at(-1) ?? this.#last ?? { seq: headSeq, place: 0 };
       this.#forget(beganMs);
       for (const revocation of found) this.#take(revocation, beganMs, first);
-      if (found.length < PAGE_LIMIT) {
+      if (found.length < PAGE_LIMIT && round > 0) {
         this.#lookedMs = beganMs;
         return;
       }
     }
   }
 
-  /** The answer was written somewhere between the two: as long as that fits what we believe, we go on believing it. */
+  /** The answer was written somewhere between the two. Each look narrows what we know, until a clock has moved. */
   #setClock(databaseMs: number, beganMs: number, endedMs: number): void {
-    const earliest = databaseMs - endedMs;
-    const latest = databaseMs - beganMs;
-    this.#databaseOffsetMs = Math.min(Math.max(this.#databaseOffsetMs ?? earliest, earliest), latest);
+    // The database tells whole milliseconds, rounded down.
+    const seen = { earliestMs: databaseMs - endedMs, latestMs: databaseMs + 1 - beganMs };
+    const known = this.#offsets ?? seen;
+    const earliestMs = Math.max(seen.earliestMs, known.earliestMs);
+    const latestMs = Math.min(seen.latestMs, known.latestMs);
+    this.#offsets = earliestMs <= latestMs ? { earliestMs, latestMs } : seen;
   }
 
   #take(revocation: Found, nowMs: number, first: boolean): void {

@@ -19,7 +19,7 @@ export async function setRoles(
   if (by && (by.sessionId === null || !by.roles.includes('admin'))) return refusalOf({ code: 'forbidden' });
   const answer = await act(core.database, 'set_roles', {
     by: by?.userId ?? null,
-    email: emailOf(email).replaceAll('\0', ''),
+    email: emailOf(email),
     roles,
     origin: storedOrigin(origin),
   });

@@ -56,10 +56,12 @@ async function rotate(
   { sessionId, generation }: Readonly<{ sessionId: string; generation: number }>,
   origin: Origin,
 ): Answer<SessionGrant, 'unauthorized'> {
+  const arrivedMs = await core.revocations.latestNowMs();
   const next = newRefreshToken(core.keyring, { sessionId, generation: generation + 1 });
   const answer = await act(core.database, 'refresh', {
     sessionId,
     generation,
+    arrivedMs: Math.ceil(arrivedMs),
     hash: hashOf(refreshToken),
     newHash: hashOf(next),
     idleMs: core.settings.sessionIdleMs,
