@@ -47,7 +47,12 @@ describe('the paper engine', () => {
       'taker 2 @ 101',
     ]);
     const { position } = stage.market.cache.lease('book:binance:BTC/USDT:100:100ms', SILENT).view;
-    expect(fills[0]!.market).toMatchObject({ ...position, exchangeSeq: expect.any(Number), latencyMs: 1, tradeId: null });
+    expect(fills[0]!.market).toMatchObject({
+      ...position,
+      exchangeSeq: expect.any(Number),
+      latencyMs: 1,
+      tradeId: null,
+    });
   });
 
   it('rests, is filled by a public trade, and names it', async () => {
