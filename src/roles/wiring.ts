@@ -84,7 +84,16 @@ async function startParts(config: Config, log: Log, stops: StopStack): Promise<R
     config.demo && port !== null && !config.sharePort ? () => describeDemo({ config, port, opsPort, directory }) : null;
   const readyCheck = announceReadiness(log, readiness, () => {
     const { host, roles, marketData } = config;
-    log.info({ event: 'tidewire ready', host, port, opsPort, roles, marketData, venues });
+    // One of several processes does not speak for all of them.
+    log.info({
+      event: process.connected ? 'process_ready' : 'tidewire ready',
+      host,
+      port,
+      opsPort,
+      roles,
+      marketData,
+      venues,
+    });
     if (guide) process.stdout.write(guide());
   });
   return {
