@@ -193,7 +193,11 @@ export class PaperRig {
       case 'finish':
         return to(step.status, { reason: step.reason });
       case 'amend': {
-        const change = step.refusal === null ? (working.amendment as Partial<Order>) : {};
+        const wanted = working.amendment?.quantity;
+        const taken = exactly(order.filledQuantity) + exactly(order.preventedQuantity);
+        // As much was filled meanwhile.
+        const isTooLate = wanted !== undefined && exactly(wanted) <= taken;
+        const change = step.refusal === null && !isTooLate ? (working.amendment as Partial<Order>) : {};
         return { ...working, before: null, amendment: null, order: { ...order, status: working.before!, ...change } };
       }
       case 'prevent': {

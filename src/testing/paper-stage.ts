@@ -35,16 +35,16 @@ export class PaperStage {
   }
 
   static async open(database: Database): Promise<PaperStage> {
-    let stage: PaperStage | undefined;
+    const self: { stage?: PaperStage } = {};
     // An exchange answers a moment after it was asked.
-    const market = await startScriptedMarket([VENUE], (upstream) => setImmediate(() => stage!.#answer(upstream)));
+    const market = await startScriptedMarket([VENUE], (upstream) => setImmediate(() => self.stage!.#answer(upstream)));
     market.ingest.markets(VENUE, [BTC_USDT, { ...BTC_USDT, symbol: 'ETH/USDT', base: 'ETH' }]);
     await market.directory.loaded(VENUE);
     const books = createLiveBooks(market);
     const { directory } = market;
     const rig = await createOrderRig(database, { directory, books, modelVersion: PAPER_MODEL_VERSION });
-    stage = new PaperStage(rig, market, books);
-    return stage;
+    self.stage = new PaperStage(rig, market, books);
+    return self.stage;
   }
 
   async startEngine(changes: Partial<PaperEngineDeps> = {}): Promise<Service> {
