@@ -63,9 +63,20 @@ export const EquityHistoryAnswer = z
   .strictObject({ points: z.array(EquityPointSchema) })
   .meta({ id: 'EquityHistory', description: 'Oldest first' });
 
-export const TradingSwitchSchema = z
-  .strictObject({ halted: z.boolean(), reason: z.string().max(200).nullable() })
-  .meta({ id: 'TradingSwitch', description: 'While halted no order is taken or released; cancelling always works' });
+export const TRADING_STATES = ['active', 'reducing', 'halted'] as const;
+const switchFields = {
+  venue: z
+    .string()
+    .regex(/^[a-z0-9_]{2,32}$/)
+    .nullable()
+    .meta({ description: 'null: all venues' }),
+  state: z.enum(TRADING_STATES).meta({ description: 'reducing: only sales. Cancelling always works' }),
+  reason: z.string().regex(/^[^\p{Cc}\p{Cs}]{0,200}$/u),
+};
+export const TradingSwitchBody = z.strictObject(switchFields).meta({ id: 'TradingSwitchChange' });
+export const TradingSwitchesAnswer = z
+  .strictObject({ switches: z.array(z.strictObject({ ...switchFields, updatedBy: z.string() })) })
+  .meta({ id: 'TradingSwitches', description: 'The strictest that applies counts' });
 
 export const LedgerCheckSchema = z
   .strictObject({

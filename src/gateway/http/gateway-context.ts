@@ -5,7 +5,7 @@ import type { Clock } from '../../kernel/clock.ts';
 import type { Identity } from '../../modules/identity/index.ts';
 import type { Ledger, Verification } from '../../modules/ledger/index.ts';
 import type { MarketDirectory, StreamCache } from '../../modules/market/index.ts';
-import type { OrderDesk } from '../../modules/orders/index.ts';
+import type { OrderDesk, TradingSettings } from '../../modules/orders/index.ts';
 import type { PortfolioDesk, UserLog } from '../../modules/portfolio/index.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Metrics } from '../../platform/metrics.ts';
@@ -19,6 +19,8 @@ export type AccountsContext = Readonly<{
   ledger: Ledger;
   portfolio: PortfolioDesk;
   userLog: UserLog;
+  /** What admins set about trading. Absent: they cannot. */
+  settings?: TradingSettings;
   /** Recomputes the whole ledger, which takes as long as it is large. Absent: admins cannot ask for it. */
   verifyLedger?: () => Promise<Verification>;
 }>;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { createMoneyView, paperAsset } from '../../../modules/ledger/index.ts';
 import type { HoldView, MoneyView } from '../../../modules/ledger/index.ts';
+import { holdOwner } from '../../../modules/orders/index.ts';
 import { wireError } from '../../../protocol/errors.ts';
 import { LedgerAnswer } from '../../../protocol/trading-answers.ts';
 import { BalancesAnswer, HoldsAnswer } from '../../../protocol/trading.ts';
@@ -106,19 +107,18 @@ async function explainedHolds(accounts: AccountsContext, money: MoneyView, userI
     holds.length === 0
       ? []
       : await accounts.orders.orders(userId, { statuses: OPEN_STATUSES, limit: EXPLAINED_ORDERS });
-  const orders = new Map<string, Order>();
-  for (const order of open) {
-    if (order.listId !== null) orders.set(order.listId, order);
-    orders.set(order.id, order);
-  }
-  return {
-    holds: holds.map((hold) => ({ ...hold, ...explanationOf(hold, orders.get(hold.reference)) })),
-    totals: [...totals],
-  };
+  const orders = new Map(open.map((order) => [order.id, order]));
+  const explained = holds.map(async (hold) => {
+    const id = holdOwner(hold);
+    // The legs of a list share a hold, which may name one of them that is over.
+    const order = id === null ? null : (orders.get(id) ?? (await accounts.orders.order(userId, id)));
+    return { ...hold, ...explanationOf(hold, order) };
+  });
+  return { holds: await Promise.all(explained), totals: [...totals] };
 }
 
-function explanationOf({ purpose, reference }: HoldView, order: Order | undefined) {
-  if (order === undefined) {
+function explanationOf({ purpose, reference }: HoldView, order: Order | null) {
+  if (order === null) {
     return { explanation: `${purpose} ${reference}`, release: `when this ${purpose} is over` };
   }
   const { side, quantity, quoteQuantity, symbol, venue, type, price, listId } = order;

@@ -1,8 +1,15 @@
 import { z } from 'zod';
 import type { Verification } from '../../../modules/ledger/index.ts';
-import { AdminStatusSchema, LedgerCheckSchema } from '../../../protocol/trading-answers.ts';
+import {
+  AdminStatusSchema,
+  LedgerCheckSchema,
+  TradingSwitchBody,
+  TradingSwitchesAnswer,
+} from '../../../protocol/trading-answers.ts';
 import type { LedgerCheck } from '../../../protocol/trading-answers.ts';
+import { originOf } from '../client-origin.ts';
 import type { AccountsGatewayContext, HttpApp } from '../gateway-context.ts';
+import { principalOf } from '../principal.ts';
 import { PROBLEM_RESPONSE } from '../shapes.ts';
 import { readVenues } from './venues.ts';
 
@@ -43,6 +50,7 @@ export function operationsRoutes(app: HttpApp, context: AccountsGatewayContext):
       return { at: clock.now(), venues, unreported, figures, ledger: last };
     },
   });
+  switchRoutes(app, context);
   if (verifyLedger === undefined) return;
   let running: Promise<LedgerCheck> | null = null;
   const check = async (): Promise<LedgerCheck> => {
@@ -66,6 +74,37 @@ export function operationsRoutes(app: HttpApp, context: AccountsGatewayContext):
         running = null;
       });
       return running;
+    },
+  });
+}
+
+function switchRoutes(app: HttpApp, { accounts }: AccountsGatewayContext): void {
+  const { settings, identity } = accounts;
+  if (settings === undefined) return;
+  const response = { 200: TradingSwitchesAnswer, default: PROBLEM_RESPONSE };
+  app.route({
+    method: 'GET',
+    url: '/v1/admin/trading-switch',
+    config,
+    schema: { summary: 'Whether orders are taken, by venue', tags, querystring, response },
+    handler: async () => ({ switches: await settings.switches() }),
+  });
+  app.route({
+    method: 'PUT',
+    url: '/v1/admin/trading-switch',
+    config: { access: { scope: 'admin', tier: 'auth' } },
+    schema: {
+      summary: 'Halt trading, let it only reduce, or take it up again',
+      tags,
+      querystring,
+      body: TradingSwitchBody,
+      response,
+    },
+    handler: async (request) => {
+      const { userId } = principalOf(request);
+      await settings.setSwitch(request.body, `user ${userId}`);
+      await identity.audit({ userId, act: 'trading_switch', outcome: 'ok', details: request.body }, originOf(request));
+      return { switches: await settings.switches() };
     },
   });
 }
