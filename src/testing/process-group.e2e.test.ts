@@ -67,10 +67,10 @@ describe.skipIf(!hasRedisServer)('WORKERS=2 (skipped without redis-server)', () 
     process.kill(victim!, 'SIGKILL');
     await expect.poll(() => gatewaysOf(server!.pid).includes(victim!), { timeout: 10_000 }).toBe(false);
     await expect.poll(live, { timeout: 30_000 }).toBe(CLIENTS);
+    await expect.poll(() => gatewaysOf(server!.pid), { timeout: 30_000 }).toHaveLength(2);
     await expect
       .poll(async () => (await fetch(`http://127.0.0.1:${opsPort}/ready`)).status, { timeout: 60_000, interval: 250 })
       .toBe(200);
-    expect(gatewaysOf(server.pid)).toHaveLength(2);
 
     server.kill('SIGTERM');
     expect(await server.exited).toMatchObject({ code: 0 });
