@@ -108,6 +108,22 @@ describe.skipIf(!hasRedisServer)('over Redis', () => {
     await admin.quit();
   });
 
+  it('are heard once by their own process, though Redis brings them back', async () => {
+    const [here, there] = [await end('here'), await end('there')];
+    const { heard } = hearSignals(here.signals, TOPIC);
+    await untilHeard(there.signals, TOPIC, heard);
+    here.signals.publish(TOPIC, 'own');
+    // What comes from there afterwards comes behind our own on the same connection.
+    const { heard: others } = hearSignals(there.signals, TOPIC);
+    await untilHeard(here.signals, TOPIC, others);
+    heard.length = 0;
+    here.signals.publish(TOPIC, 'own');
+    await vi.waitFor(() => expect(others).toContain('own'), WAIT);
+    there.signals.publish(TOPIC, 'answer');
+    await vi.waitFor(() => expect(heard).toContain('answer'), WAIT);
+    expect(heard.filter((text) => text === 'own')).toEqual(['own']);
+  });
+
   it('ignore frames that none of us sent', async () => {
     const { signals } = await end('here');
     const { heard } = hearSignals(signals, TOPIC);

@@ -12,6 +12,7 @@ import type { GroundFill } from '../../testing/trading-ground.ts';
 import { createLedger } from '../ledger/index.ts';
 import { createPortfolioDesk, createUserLog, createValuations, explainHolds, tellUserEvents } from './index.ts';
 import type { PortfolioDesk } from './index.ts';
+import { addEquity } from './equity-store.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -155,6 +156,15 @@ describe('equity history', () => {
     }
   });
 
+  it('keeps the first of two points that two processes made of one due user', async () => {
+    const userId = randomUUID();
+    await grant(userId, USDT, 10_000n);
+    const point = { userId, equity: '1', flow: '0', complete: true, versions: { [USDT]: '1' } };
+    expect(await addEquity(under.database, [{ ...point, atMs: nowMs }], nowMs - HOUR_MS)).toBe(1);
+    expect(await addEquity(under.database, [{ ...point, atMs: nowMs + 1 }], nowMs + 1 - HOUR_MS)).toBe(0);
+    expect(await addEquity(under.database, [{ ...point, atMs: nowMs + HOUR_MS }], nowMs)).toBe(1);
+  });
+
   it('says when something had no price, and values the rest', async () => {
     const userId = randomUUID();
     await grant(userId, USDT, 10_000n);
@@ -267,7 +277,7 @@ describe('statistics', () => {
     // Trading is not money from outside.
     await grant(userId, USDT, 1_000_000n);
     await desk.takeEquitySnapshots(10);
-    await trade(userId, 'buy', { units: ONE, paid: 9_900n });
+    await trade(userId, 'buy', { units: ONE, paid: 5_000n });
     nowMs += DAY_MS;
     await desk.takeEquitySnapshots(10);
     const flows = await at.admin`select flow::float from portfolio.equity_history order by at_ms`;

@@ -190,6 +190,16 @@ describe('following', () => {
     expect(all.events).toHaveLength(25);
   });
 
+  it('tells at once what was there before and what is hinted at, and leaves nothing of it to the sweep', async () => {
+    const { log, ledger, metrics } = await startNode();
+    const userId = await createFundedUser(ledger, { [USDT]: 5n });
+    const { events } = collect(log, userId);
+    await vi.waitFor(() => expect(seqsOf(events)).toEqual([1]), { ...WAIT, interval: 1 });
+    await credit(ledger, userId);
+    await vi.waitFor(() => expect(seqsOf(events)).toEqual([1, 2]), { ...WAIT, interval: 1 });
+    expect(await metrics.render()).toContain('user_log_swept_total 0');
+  });
+
   it('catches up over many pages, for many users at once, with everybody writing', async () => {
     const { log, ledger } = await startNode();
     const [long, ...others] = await Promise.all(
