@@ -28,18 +28,20 @@ export type Passwords = Readonly<{
   verify(password: string, stored: string | null): Promise<boolean | null>;
 }>;
 
-export function createPasswords(metrics: Metrics): Passwords {
+export function createPasswords(metrics: Metrics, waitingLimit = WAITING_LIMIT): Passwords {
   const waiting: (() => void)[] = [];
   let running = 0;
   const busy = metrics.counter('identity_password_busy_total', 'Password hashes refused because too many were waiting');
+  const hashes = metrics.counter('identity_password_hashes_total', 'Password hashes computed, also of nobody');
   const inTurn = async <T>(work: () => Promise<T>): Promise<T | null> => {
     if (running >= RUNNING_LIMIT) {
-      if (waiting.length >= WAITING_LIMIT) {
+      if (waiting.length >= waitingLimit) {
         busy.inc({});
         return null;
       }
       await new Promise<void>((resolve) => waiting.push(resolve));
     } else running += 1;
+    hashes.inc({});
     try {
       return await work();
     } finally {

@@ -110,6 +110,25 @@ describe('on every process, also one that hears no signals', () => {
   });
 });
 
+describe('more revocations than memory holds', () => {
+  it('cost a look in the database for each token, and let nobody in', async () => {
+    const full = await rig.node({ deaf: true });
+    const [gone, stays] = [await rig.register(one), await rig.register(one)];
+    await rig.hearClock(full);
+    const me = valueOf(await one.authenticateToken(gone.accessToken));
+    const seen = vi.fn<(revocation: Revocation) => void>();
+    full.onRevoked((each) => each.userId === me.userId && seen(each));
+    await rig.at.runScript(`begin; set local tidewire.identity = 'test';
+      insert into identity.revocations (seq, place, user_id, session_id, created_at)
+      select (select seq from identity.audit_head), n, gen_random_uuid(), gen_random_uuid(), now()
+      from generate_series(100000, 150001) as n; commit`);
+    await one.logout(me, rig.origin());
+    await vi.waitFor(() => expect(seen).toHaveBeenCalledOnce(), { timeout: 20_000 });
+    expect(codeOf(await full.authenticateToken(gone.accessToken))).toBe('unauthorized');
+    expect(codeOf(await full.authenticateToken(stays.accessToken))).toBe('ok');
+  });
+});
+
 describe('a ticket', () => {
   it('opens one socket within its minute, as who it was made for', async () => {
     const grant = await rig.register(one);

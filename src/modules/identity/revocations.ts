@@ -178,14 +178,11 @@ class RevocationWatch implements Revocations {
   }
 
   #take(revocation: Found, nowMs: number, first: boolean): void {
-    const { userId, sessionId, keyId, version } = revocation;
-    const name = sessionId !== null ? `session ${sessionId}` : keyId !== null ? `key ${keyId}` : `user ${userId}`;
-    const minVersion = Math.max(version ?? 0, this.#kept.get(name)?.minVersion ?? 0);
-    this.#kept.delete(name);
-    if (this.#kept.size >= KEPT_LIMIT) this.#overflowedUntilMs = nowMs + this.#deps.keptMs;
-    else this.#kept.set(name, { atMs: nowMs, minVersion });
+    // Keys are asked for in the database with each use.
+    if (revocation.keyId === null) this.#keep(revocation, nowMs);
     // What was revoked before this process began concerns nobody who is connected to it.
     if (first) return;
+    const { userId, sessionId, keyId } = revocation;
     for (const listener of this.#listeners) {
       try {
         listener({ userId, sessionId, keyId });
@@ -193,6 +190,15 @@ class RevocationWatch implements Revocations {
         this.#deps.log.error({ event: 'identity_revocation_listener_failed', error });
       }
     }
+  }
+
+  #keep({ userId, sessionId, version }: Found, nowMs: number): void {
+    const name = sessionId === null ? `user ${userId}` : `session ${sessionId}`;
+    const minVersion = Math.max(version ?? 0, this.#kept.get(name)?.minVersion ?? 0);
+    // Taken out first, so that the map stays in the order of time.
+    this.#kept.delete(name);
+    if (this.#kept.size >= KEPT_LIMIT) this.#overflowedUntilMs = nowMs + this.#deps.keptMs;
+    else this.#kept.set(name, { atMs: nowMs, minVersion });
   }
 
   #forget(nowMs: number): void {
