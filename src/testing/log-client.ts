@@ -4,6 +4,7 @@ import { PRIVATE_STREAMS } from '../protocol/trading.ts';
 import type { PrivateStream, SyncEvent } from '../protocol/trading.ts';
 
 const PAGE = 3;
+const ENDED = new Set(['filled', 'canceled', 'expired', 'expired_in_match', 'rejected', 'denied']);
 
 /** What a client shows of its user: built from snapshots and events alone. */
 export class ClientState {
@@ -22,7 +23,7 @@ export class ClientState {
     this.at[stream] = streamSeq;
     switch (data.type) {
       case 'order':
-        if (String(data.order.status) === 'filled') this.orders.delete(data.order.id);
+        if (ENDED.has(data.order.status)) this.orders.delete(data.order.id);
         else this.orders.set(data.order.id, data.order);
         break;
       case 'balance': {
