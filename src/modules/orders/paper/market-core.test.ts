@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { PaperRig, RIG_SETTINGS } from '../../../testing/paper-rig.ts';
+import { PaperRig, RIG_SETTINGS, newWorkingOrder } from '../../../testing/paper-rig.ts';
 import type { Level } from '../../../protocol/messages.ts';
 
 const BIDS: Level[] = [
@@ -15,6 +15,16 @@ function opened(settings = {}): PaperRig {
   const rig = new PaperRig(settings);
   rig.open(BIDS, ASKS);
   return rig;
+}
+
+/** Another process that reads the same orders. */
+function restarted(rig: PaperRig): PaperRig {
+  const next = new PaperRig();
+  next.nowMs = rig.nowMs;
+  next.fills.push(...rig.fills);
+  for (const [id, working] of rig.orders) next.orders.set(id, working);
+  for (const working of rig.orders.values()) next.feed({ type: 'order', nowMs: next.nowMs, working });
+  return next;
 }
 
 describe('takers', () => {
@@ -48,6 +58,18 @@ describe('takers', () => {
     rig.change([], [['101.00', '2.5']]);
     const fourth = rig.send({ side: 'buy', type: 'limit', price: '101', quantity: '1', timeInForce: 'IOC' });
     expect(rig.seen(fourth)).toBe('filled 1/1');
+  });
+
+  it('a level that came back in another size after a gap is whole again, one that did not change is not', () => {
+    const rig = opened();
+    rig.send({ side: 'buy', type: 'limit', price: '102', quantity: '3', timeInForce: 'IOC' });
+    rig.state('book', false);
+    rig.open(BIDS, [
+      ['101.00', '2'],
+      ['102.00', '4'],
+    ]);
+    const id = rig.send({ side: 'buy', type: 'limit', price: '102', quantity: '9', timeInForce: 'IOC' });
+    expect(rig.fillsOf(id)).toEqual(['taker 4 @ 102']);
   });
 
   it('a market order stops at its protection price and gives the rest up', () => {
@@ -175,6 +197,70 @@ describe('resting orders', () => {
     expect(rig.fillsOf(id)).toEqual(['maker 1 @ 98']);
   });
 
+  it('a price beyond the end of a book that shows everything has nobody before it', () => {
+    const rig = opened();
+    const id = rig.send({ side: 'buy', type: 'limit', price: '97', quantity: '1' });
+    rig.trades([['97.00', '0.5', 'sell']]);
+    expect(rig.fillsOf(id)).toEqual(['maker 0.5 @ 97']);
+  });
+
+  it('an older state of an order does not undo a newer one', () => {
+    const rig = opened();
+    const id = rig.send({ side: 'buy', type: 'limit', price: '99.5', quantity: '1' });
+    const old = rig.orders.get(id)!;
+    rig.trades([['99.00', '0.75', 'sell']]);
+    rig.feed({ type: 'order', nowMs: rig.nowMs, working: old });
+    rig.trades([['99.00', '5', 'sell']]);
+    expect(rig.fillsOf(id)).toEqual(['maker 0.75 @ 99.5', 'maker 0.25 @ 99.5']);
+  });
+
+  it('after a restart it stands where it stood, takes nothing anew, and its fills go on in number', () => {
+    const rig = opened();
+    const id = rig.send({ side: 'buy', type: 'limit', price: '99', quantity: '1' });
+    rig.trades([['99.00', '2.25', 'sell']]);
+    rig.wait(1_100);
+    const next = restarted(rig);
+    next.open([['99.00', '7']], [['99.00', '0']]);
+    next.trades([['99.00', '0.25', 'sell']]);
+    expect(next.fillsOf(id)).toEqual(['maker 0.25 @ 99', 'maker 0.25 @ 99']);
+    expect(next.fills.map(({ tradeId }) => tradeId)).toEqual([`paper:${id}:0`, `paper:${id}:1`]);
+  });
+
+  it('after a restart it is a maker where the market has come to it', () => {
+    const rig = opened();
+    const id = rig.send({ side: 'buy', type: 'limit', price: '99', quantity: '1' });
+    const next = restarted(rig);
+    next.open([['97.00', '1']], [['98.00', '0.5']]);
+    expect(next.fillsOf(id)).toEqual(['maker 0.5 @ 99']);
+  });
+
+  it('a database whose clock is ahead does not hold an order up', () => {
+    const rig = opened();
+    const working = newWorkingOrder(
+      'ahead',
+      { side: 'buy', type: 'market', createdAt: rig.nowMs + 10_000 },
+      { userId: 'u1', nowMs: rig.nowMs + 10_000 },
+    );
+    rig.orders.set('ahead', working);
+    rig.feed({ type: 'order', nowMs: rig.nowMs, working });
+    rig.wait(60);
+    expect(rig.seen('ahead')).toBe('filled 1/1');
+  });
+
+  it('an outage is told to many orders in portions', () => {
+    const rig = opened();
+    const ids = Array.from({ length: 80 }, () => rig.send({ side: 'buy', type: 'limit', price: '98', quantity: '1' }));
+    rig.state('book', false);
+    rig.wait(2_000);
+    const waiting = () => ids.filter((id) => rig.order(id).waiting !== null).length;
+    expect(waiting()).toBe(50);
+    rig.wait(30);
+    expect(waiting()).toBe(80);
+    rig.state('book', true);
+    rig.wait(100);
+    expect(waiting()).toBe(0);
+  });
+
   it('a smaller size keeps the place, a larger one or another price gives it up', () => {
     for (const { change, fills } of [
       { change: { quantity: '0.5' }, fills: ['maker 0.5 @ 99'] },
@@ -278,6 +364,41 @@ describe('stops', () => {
     expect(rig.order(id).status).toBe('filled');
   });
 
+  it('a trade from before it was armed does not set a stop off', () => {
+    const rig = opened();
+    const beforeMs = rig.nowMs;
+    rig.wait(10);
+    rig.change([['98.00', '6']], []);
+    const id = rig.send({ side: 'sell', type: 'stop', stopPrice: '99', quantity: '1' });
+    rig.trades([['98.00', '1', 'sell', beforeMs]]);
+    expect(rig.order(id).status).toBe('held');
+  });
+
+  it('a trailing stop is not set off after a gap by a price that came before its extreme', () => {
+    const rig = opened();
+    const id = rig.send({ side: 'sell', type: 'trailing_stop', trailingDelta: 100, quantity: '1' });
+    rig.wait(10);
+    const atMs = rig.nowMs;
+    rig.trades([
+      ['100', '1', 'buy'],
+      ['110', '1', 'buy'],
+    ]);
+    rig.state('trades', false);
+    rig.trades([['100', '1', 'buy', atMs]], { whole: true });
+    rig.state('trades', true);
+    expect(rig.order(id).status).toBe('held');
+  });
+
+  it('a stop that was moved to where the price is fires at once', () => {
+    const rig = opened();
+    const id = rig.send({ side: 'sell', type: 'stop', stopPrice: '95', quantity: '1' });
+    rig.trades([['98.00', '1', 'sell']]);
+    expect(rig.order(id).status).toBe('held');
+    rig.alter(id, { stopPrice: '98.5' });
+    rig.feed({ type: 'order', nowMs: rig.nowMs, working: rig.orders.get(id)! });
+    expect(rig.order(id).status).toBe('filled');
+  });
+
   it('a stop limit that cannot fill within its limit rests there', () => {
     const rig = opened();
     const id = rig.send({ side: 'sell', type: 'stop_limit', stopPrice: '99', price: '100', quantity: '1' });
@@ -351,6 +472,14 @@ describe('self-trade prevention', () => {
     const id = rig.send({ side: 'buy', type: 'limit', price: '101', quantity: '4', selfTradePrevention: mode });
     expect([rig.seen(own), rig.seen(id), rig.seen(other)]).toEqual([maker, taker, 'accepted 0/1']);
     expect(rig.order(id).preventedQuantity).toBe(mode === 'decrement' ? '1' : '0');
+  });
+
+  it('what was prevented is not bought elsewhere', () => {
+    const rig = opened();
+    rig.send(resting);
+    const id = rig.send({ side: 'buy', type: 'limit', price: '102', quantity: '4' });
+    expect(rig.fillsOf(id)).toEqual(['taker 2 @ 101', 'taker 1 @ 102']);
+    expect(rig.seen(id)).toBe('expired_in_match 3/4');
   });
 
   it('what was prevented on both sides ends both when nothing is left', () => {
