@@ -71,7 +71,7 @@ export async function startAccountsServer(
     log,
     random: Math.random,
     metrics: createMetrics({ processMetrics: false }),
-    accounts,
+    accounts: { ...accounts, ...gateway.guards },
     ...(options.limits && { limits: options.limits }),
   });
   const doors = attachDoors({

@@ -248,6 +248,8 @@ describe('roles', () => {
     const token = again.accessToken;
     const verification = await one.call('GET', '/v1/admin/audit/verification', { token });
     expect(verification.body).toMatchObject({ brokenAt: null });
+    const peeked = await one.call('GET', '/v1/admin/audit/verification', { token: other.accessToken });
+    expect(codeOf(peeked)).toBe('forbidden');
     const put = (by: string, body: object, server = one) =>
       server.call('PUT', '/v1/admin/users/roles', { token: by, body, ip: ownIp() });
     expect(codeOf(await put(other.accessToken, { email: other.user.email, roles: ['admin'] }))).toBe('forbidden');

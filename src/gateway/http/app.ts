@@ -18,7 +18,9 @@ import { addPrincipals, declareAccess } from './principal.ts';
 import { ProblemError, answerError, answerRawError, answerRouterError } from './problem.ts';
 import type { RateStore } from './rate-counter.ts';
 import { createRateTiers } from './rate-tiers.ts';
+import type { RateTiers } from './rate-tiers.ts';
 import { createRefusalAudit } from './refusal-audit.ts';
+import type { RefusalAudit } from './refusal-audit.ts';
 import { addRequestHooks, answerNotFound, requestIdOf, watchMethods } from './request-hooks.ts';
 import { authRoutes } from './routes/auth.ts';
 import { bookRoute } from './routes/book.ts';
@@ -85,10 +87,15 @@ export type HttpGatewaySetup = GatewayContext &
     consoleBundle?: string;
   }>;
 
+/** For the sockets, so that they count and audit together with the routes. */
+export type SharedGuards = Readonly<{ countCommand: RateTiers['countCommand']; auditRefusal: RefusalAudit }>;
+
 export type HttpGateway = Readonly<{
   app: HttpApp;
   /** The socket doors attach to it. */
   server: Server;
+  /** Null without accounts. */
+  guards: SharedGuards | null;
   /** From now on every request is told to come back elsewhere. */
   drain(): void;
 }>;
@@ -125,11 +132,11 @@ export async function createHttpGateway(setup: HttpGatewaySetup): Promise<HttpGa
   await addPlugins(app, setup);
   await addOpenapi(app, setup.version);
   addRoutes(app, setup);
-  if (setup.accounts) addAccountRoutes(app, { ...setup, accounts: setup.accounts });
+  const guards = setup.accounts ? addAccountRoutes(app, { ...setup, accounts: setup.accounts }) : null;
   await addDocumentation(app, setup.version);
   addConsole(app, setup.consoleBundle);
   methods.refuseOthers();
-  return { app, server: app.server, drain: hooks.drain };
+  return { app, server: app.server, guards, drain: hooks.drain };
 }
 
 async function addPlugins(app: HttpApp, setup: HttpGatewaySetup): Promise<void> {
@@ -186,7 +193,7 @@ function addRoutes(app: HttpApp, setup: HttpGatewaySetup): void {
   candlesRoute(app, setup, read);
 }
 
-function addAccountRoutes(app: HttpApp, setup: HttpGatewaySetup & AccountsGatewayContext): void {
+function addAccountRoutes(app: HttpApp, setup: HttpGatewaySetup & AccountsGatewayContext): SharedGuards {
   const { clock, log, metrics, rateLimits, rateLimitStore, rateLimitPerMinute } = setup;
   const { identity } = setup.accounts;
   const limits = {
@@ -203,4 +210,5 @@ function addAccountRoutes(app: HttpApp, setup: HttpGatewaySetup & AccountsGatewa
   keyRoutes(app, setup);
   userRoutes(app, setup);
   tradingRoutes(app, setup);
+  return { countCommand: rates.countCommand, auditRefusal: audit };
 }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openRedisClient } from '../../platform/redis-clients.ts';
 import type { RedisClient } from '../../platform/redis-clients.ts';
+import { RawClient } from '../ws/raw-client-contract.ts';
 import { ownIp, registerOver } from '../../testing/account-calls.ts';
 import { startAccountsServer } from '../../testing/accounts-server.ts';
 import type { AccountsServer } from '../../testing/accounts-server.ts';
@@ -72,6 +73,25 @@ describe('in one process', () => {
     const rest = await statuses(PUBLIC_LIMIT, () => look(server, ada.accessToken, ip));
     expect(rest.filter((status) => status === 429)).toHaveLength(1);
     expect((await look(server, bob.accessToken, ip)).status).toBe(200);
+  });
+
+  it('orders count together, whether they come over REST or over a socket', async () => {
+    const server = await start();
+    const { accessToken: token } = await registerOver(server, rig);
+    expect(await statuses(4, () => order(server, token))).toEqual([400, 400, 400, 400]);
+    const client = await new RawClient('plain', server.port).welcomed();
+    await client.request('authenticate', { token });
+    const paper = {
+      account: 'paper',
+      venue: 'binance',
+      symbol: 'BTC/USDT',
+      side: 'buy',
+      type: 'market',
+      quantity: '1',
+    };
+    const { error } = await client.request('order.place', paper);
+    expect(error).toMatchObject({ code: 'rate_limited', retryAfterMs: expect.any(Number) });
+    await client.end();
   });
 
   it('proofs that fail count by address, also those in bodies that are none, and end before the next proof', async () => {

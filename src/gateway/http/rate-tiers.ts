@@ -17,6 +17,8 @@ export type RateTiers = Readonly<{
   /** Counts one request of somebody whom nobody knows yet. Throws the 429. */
   countAddress(tier: RateTier, request: FastifyRequest, reply: FastifyReply): Promise<void>;
   countUser(tier: RateTier, userId: string, reply: FastifyReply): Promise<void>;
+  /** An order command that came another way. Milliseconds until it may be tried again, null when it may go on. */
+  countCommand(userId: string): Promise<number | null>;
   /** A proof of identity failed. */
   countFailure(request: FastifyRequest): Promise<void>;
   /** Throws the 429 for an address with too many failures, before another proof is looked at. */
@@ -50,6 +52,12 @@ export function createRateTiers({ limits, metrics, ...deps }: RateTiersSetup): R
     },
     async countUser(tier, userId, reply) {
       judge(tier, reply, await counter.hit(`${tier}:${userId}`));
+    },
+    async countCommand(userId) {
+      const { used, resetMs } = await counter.hit(`trading:${userId}`);
+      if (used <= limits.tradingPerMinute) return null;
+      limited.inc({ tier: 'trading' });
+      return Math.ceil(resetMs);
     },
     async countFailure(request) {
       await counter.hit(failuresKey(request));

@@ -154,6 +154,14 @@ describe.each<DoorName>(['plain', 'socketio'])('at the %s door', (door) => {
     }
   });
 
+  it('a refused proof is in the audit log, with the address that it came from', async () => {
+    const ip = door === 'plain' ? '10.200.0.1' : '10.200.0.2';
+    const client = await connect(door, one, { 'x-forwarded-for': ip });
+    await client.request('authenticate', { token: 'a.b.c' });
+    const rows = () => rig.at.admin`select details ->> 'code' as code from identity.audit_log where ip = ${ip}`;
+    await expect.poll(async () => (await rows()).map(({ code }) => code)).toEqual(['unauthorized']);
+  });
+
   it('neither a cookie nor the address of the handshake proves anything', async () => {
     const grant = await rig.register(one.identity);
     await connect(door, one, { cookie: `token=${grant.accessToken}`, authorization: `Bearer ${grant.accessToken}` });

@@ -9,6 +9,7 @@ import type { ConnectionLimits } from '../../protocol/limits.ts';
 import type { AuthenticateRequest, Authenticated } from '../../protocol/messages.ts';
 import { EMPTY_BODY_HASH, RECV_WINDOW_DEFAULT_MS } from '../../protocol/signing.ts';
 import type { Connection } from './connection.ts';
+import type { HubAccounts } from './hub-context.ts';
 import type { MethodOutcome } from './methods.ts';
 import type { Peer } from './wire.ts';
 
@@ -24,7 +25,12 @@ const KEY_DOUBT_MS = 4_000;
 const SIGNED_METHOD = 'AUTHENTICATE';
 const SIGNED_PATH = '/ws';
 
-export type AuthenticatorDeps = Readonly<{ identity: Identity; clock: Clock; log: Log; limits: ConnectionLimits }>;
+export type AuthenticatorDeps = Readonly<{
+  accounts: Pick<HubAccounts, 'identity' | 'auditRefusal'>;
+  clock: Clock;
+  log: Log;
+  limits: ConnectionLimits;
+}>;
 /** A proof that has been checked, until a connection takes it over; revocations since `seenRevocations` may still undo it. */
 export type Proof = Readonly<{
   outcome: Outcome<Principal, ErrorCode>;
@@ -45,7 +51,7 @@ export class Authenticator {
 
   constructor(deps: AuthenticatorDeps) {
     this.#deps = deps;
-    this.#stopListening = deps.identity.onRevoked((revocation) => this.#onRevoked(revocation));
+    this.#stopListening = deps.accounts.identity.onRevoked((revocation) => this.#onRevoked(revocation));
   }
 
   /** Connections of one user; of those that have proved who they are. */
@@ -58,6 +64,10 @@ export class Authenticator {
     const seenRevocations = this.#revocations;
     const answer = await this.#ask(credentials, peer);
     const { retryAfterMs } = answer;
+    if (!answer.ok) {
+      const refusal = { userId: null, keyId: null, route: SIGNED_METHOD, code: answer.code };
+      this.#deps.accounts.auditRefusal?.(refusal, { ...peer, requestId: null });
+    }
     return { outcome: answer, seenRevocations, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
   }
 
@@ -104,7 +114,7 @@ export class Authenticator {
   }
 
   #ask(credentials: AuthenticateRequest, peer: Peer): ReturnType<Identity['authenticateToken']> {
-    const { identity } = this.#deps;
+    const { identity } = this.#deps.accounts;
     if ('token' in credentials) return identity.authenticateToken(credentials.token);
     if ('ticket' in credentials) return identity.redeemTicket(credentials.ticket);
     const { keyId, timestamp, recvWindow, nonce, signature } = credentials.signed;
@@ -161,7 +171,7 @@ export class Authenticator {
   async #recheck(connection: Connection, principal: Principal, standing: Standing): Promise<void> {
     standing.checking = true;
     try {
-      const good = await this.#deps.identity.recheck(principal);
+      const good = await this.#deps.accounts.identity.recheck(principal);
       if (connection.principal !== principal) return;
       if (good) standing.untilMs = this.#deps.clock.monotonic() + KEY_RECHECK_MS;
       else connection.close('unauthorized');

@@ -104,7 +104,7 @@ class LiveHub implements Hub {
     const { accounts = null } = options;
     const { log, clock } = options;
     const { limits } = this;
-    this.authenticator = accounts && new Authenticator({ identity: accounts.identity, clock, log, limits });
+    this.authenticator = accounts && new Authenticator({ accounts, clock, log, limits });
     this.#privateStreams = accounts && new PrivateStreams({ ...accounts, clock, log });
     this.#context = {
       limits: this.limits,
