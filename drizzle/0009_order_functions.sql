@@ -590,7 +590,7 @@ CREATE FUNCTION orders.unchanged(o orders.orders) RETURNS jsonb LANGUAGE sql STA
 $$;
 
 -- For an engine's step on {orderId, version, token}: the order under its user's lock, and an answer if that is all there is
--- to say: it does not exist, it is not at that version, or this very statement was here before.
+-- to say: it does not exist, is not at that version, is nobody's work yet, or this very statement was here before.
 CREATE FUNCTION orders.take(p_request jsonb, OUT o orders.orders, OUT answer jsonb) LANGUAGE plpgsql AS $$
 DECLARE
   v_order uuid := (p_request ->> 'orderId')::uuid;
@@ -607,6 +607,8 @@ BEGIN
     answer := orders.unchanged(o);
   ELSIF o.version <> (p_request ->> 'version')::bigint THEN
     answer := ledger.refused('conflict', format('the order is at version %s', o.version));
+  ELSIF o.quantity = 0 AND NOT o.ended THEN
+    answer := ledger.refused('conflict', 'the order waits for its entry');
   END IF;
 END $$;
 
