@@ -33,7 +33,7 @@ export type Principal = Readonly<{
   expiresAtMs: number;
 }>;
 
-/** A request signed with an API key. What is signed stands in PROTOCOL.md. */
+/** A request signed with an API key. What is signed is `signingText` of `protocol/signing.ts`. */
 export type SignedRequest = Readonly<{
   keyId: string;
   timestampMs: number;
@@ -59,7 +59,8 @@ export type Revocation = Readonly<{ userId: string; sessionId: string | null; ke
 export type Answer<T, C extends string> = Promise<Outcome<T, C> & Readonly<{ retryAfterMs?: number }>>;
 
 /**
- * Users, sessions, keys and the audit log. Everything that is written here leaves an audit entry in the same statement.
+ * Users, sessions, keys and the audit log. Every act leaves an audit entry in the same statement; refreshes, tickets and the use of
+ * keys are no acts, their refusals by theft (`refresh_reuse`, `key_use`) are.
  * Rejects with `DatabaseFailure` only.
  */
 export interface Identity {

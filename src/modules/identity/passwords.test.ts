@@ -23,6 +23,9 @@ describe('password hashing', () => {
       passwords.verify('x', '$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHQ$' + 'A'.repeat(43)),
     ).rejects.toThrow();
     await expect(passwords.verify('x', '$2b$12$nothing')).rejects.toThrow();
+    // From the tests of the reference implementation.
+    const reference = '$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc';
+    expect(await passwords.verify('password', reference)).toBe(true);
     // A hash that throws gives its place back.
     expect(await passwords.verify('seven', one)).toBe(true);
   });

@@ -70,9 +70,12 @@ export type Acts = {
   sweep: Readonly<{ status: 'ok'; count: number }>;
 };
 
+/** A second run would answer that there is nothing: rather nobody knows whether it happened. */
+const ONCE: readonly (keyof Acts)[] = ['end_session', 'revoke_key', 'disable_totp', 'redeem_ticket'];
+
 /**
- * One statement. All acts may be sent again when their answer was lost: they carry ids that the caller made, or the second run
- * finds nothing left to do.
+ * One statement. All others may be sent again when their answer was lost: they carry ids that the caller made, by which the
+ * second run knows the first, or do the same again.
  */
 export async function act<N extends keyof Acts>(
   database: Database,
@@ -80,7 +83,8 @@ export async function act<N extends keyof Acts>(
   input: Readonly<Record<string, unknown>>,
 ): Promise<Acts[N]> {
   const statement = sql`select identity.act(${name}, ${JSON.stringify(input)}::text::jsonb) as answer`;
-  return answerOf(await database.runCommand({ name: `identity.${name}`, statement, repeatable: true })) as Acts[N];
+  const repeatable = !ONCE.includes(name);
+  return answerOf(await database.runCommand({ name: `identity.${name}`, statement, repeatable })) as Acts[N];
 }
 
 function answerOf(rows: readonly Row[]): unknown {
