@@ -1,4 +1,6 @@
 import type { JSX } from 'preact';
+import { AccountContext, SessionContext, useAccountLink } from './account/account.ts';
+import type { Session } from './account/session.ts';
 import { OfflineBanner } from './parts/banner.tsx';
 import { LinkContext, useLoaded } from './parts/hooks.ts';
 import { firstMarket } from './parts/markets.ts';
@@ -10,6 +12,7 @@ import { messageOf } from './rest.ts';
 import { routeHash } from './route.ts';
 import type { Route, Screen } from './route.ts';
 import { MarketScreen } from './screens/market-screen.tsx';
+import { TradeScreen } from './screens/trade-screen.tsx';
 import { TrustScreen } from './screens/trust-screen.tsx';
 import { WallScreen } from './screens/wall-screen.tsx';
 import { useStore } from './store.ts';
@@ -19,38 +22,44 @@ import { theme, toggleTheme } from './theme.ts';
 const TABS: readonly Readonly<{ screen: Screen; name: string }>[] = [
   { screen: 'market', name: 'Market' },
   { screen: 'wall', name: 'Wall' },
+  { screen: 'trade', name: 'Trade' },
   { screen: 'trust', name: 'Trust' },
 ];
 
-export type AppProps = Readonly<{ link: Link; route: Store<Route> }>;
+export type AppProps = Readonly<{ link: Link; session: Session; route: Store<Route> }>;
 
-export function App({ link, route }: AppProps): JSX.Element {
+export function App({ link, session, route }: AppProps): JSX.Element {
   const at = useStore(route);
   const { venues } = useVenueList(link);
+  const account = useAccountLink(session, link);
   const first = useLoaded('first', firstMarket);
   const named = at.venue !== null && at.symbol !== null ? { venue: at.venue, symbol: at.symbol } : null;
   const market = named ?? first.value;
   return (
     <LinkContext.Provider value={link}>
       <VenuesContext.Provider value={venues}>
-        <a class="skip" href="#main" onClick={skipToMain}>
-          Skip to content
-        </a>
-        <TopBar screen={at.screen} market={market} />
-        <OfflineBanner />
-        <TickerStrip />
-        <main id="main" tabIndex={-1}>
-          {market && <ScreenOf screen={at.screen} market={market} />}
-          {!market && first.status === 'failed' && (
-            <p class="empty" role="alert">
-              {messageOf(first.error)}.{' '}
-              <button type="button" onClick={first.reload}>
-                Look again
-              </button>
-            </p>
-          )}
-        </main>
-        <SiteFooter />
+        <SessionContext.Provider value={session}>
+          <AccountContext.Provider value={account}>
+            <a class="skip" href="#main" onClick={skipToMain}>
+              Skip to content
+            </a>
+            <TopBar screen={at.screen} market={market} />
+            <OfflineBanner />
+            <TickerStrip />
+            <main id="main" tabIndex={-1}>
+              {market && <ScreenOf screen={at.screen} market={market} />}
+              {!market && first.status === 'failed' && (
+                <p class="empty" role="alert">
+                  {messageOf(first.error)}.{' '}
+                  <button type="button" onClick={first.reload}>
+                    Look again
+                  </button>
+                </p>
+              )}
+            </main>
+            <SiteFooter />
+          </AccountContext.Provider>
+        </SessionContext.Provider>
       </VenuesContext.Provider>
     </LinkContext.Provider>
   );
@@ -62,8 +71,9 @@ function ScreenOf({ screen, market }: Readonly<{ screen: Screen; market: MarketN
       return <WallScreen name={market} />;
     case 'trust':
       return <TrustScreen name={market} />;
-    case 'market':
     case 'trade':
+      return <TradeScreen name={market} />;
+    case 'market':
     case 'operate':
     case 'account':
       return <MarketScreen name={market} />;

@@ -1,5 +1,13 @@
 import { createClient, plainTransport } from '../../client/index.ts';
-import type { Client, ConnectionState, Envelope, Subscription, SubscriptionState } from '../../client/index.ts';
+import type {
+  Client,
+  ClientError,
+  ConnectionState,
+  CredentialProvider,
+  Envelope,
+  Subscription,
+  SubscriptionState,
+} from '../../client/index.ts';
 import { createStore } from '../store.ts';
 import type { Store } from '../store.ts';
 import { browserClock, createFrameLoop } from '../view/frame-loop.ts';
@@ -14,55 +22,90 @@ import type { LatencyMeter } from './latency-meter.ts';
 /** Back on screen soon after a cut: somebody is looking. */
 const BACKOFF = { baseMs: 250, maxMs: 8_000, factor: 2, jitter: 0.5 };
 
-/** The page's one connection, what travels on it, and what it went through. */
-export type Link = Readonly<{
-  client: Client;
-  connection: Store<ConnectionState>;
-  faults: FaultSwitch;
+/** What all connections of the page have in common. */
+export type Shared = Readonly<{
+  /** Switches of every open connection: a cut cuts them all. */
+  faults: Set<FaultSwitch>;
   latency: LatencyMeter;
   journal: Journal;
   frames: FrameLoop;
-  /** Streams in use, by the panel that uses them; for the trust screen. */
+  /** Streams in use; one that several panels use is there several times. */
   streams: Store<readonly Subscription<unknown>[]>;
-  messages: () => number;
-  track<S extends Subscription<unknown>>(subscription: S): S;
-  untrack(subscription: Subscription<unknown>): void;
-  /** `hadData`: the way to the first data is no news; what happens to data that was there is. */
-  stateChanged(stream: string, state: SubscriptionState, hadData: boolean): void;
+  messages: { count: number };
 }>;
 
-export function createLink(origin: string): Link {
-  const journal = createJournal(Date.now);
-  const latency = createLatencyMeter(Date.now, () => performance.now());
-  const frames = createFrameLoop(browserClock);
-  frames.onFrame = () => latency.drawn();
-  let messages = 0;
+/** A connection, what travels on it, and what it went through. */
+export type Link = Shared &
+  Readonly<{
+    client: Client;
+    connection: Store<ConnectionState>;
+    track<S extends Subscription<unknown>>(subscription: S): S;
+    untrack(subscription: Subscription<unknown>): void;
+    /** `hadData`: the way to the first data is no news; what happens to data that was there is. */
+    stateChanged(stream: string, state: SubscriptionState, hadData: boolean): void;
+    close(): void;
+  }>;
+
+export type LinkOptions = Readonly<{
+  origin: string;
+  /** Another connection of the same page. */
+  beside?: Shared;
+  authenticate?: CredentialProvider;
+  /** The server does not take the credentials, or does not want this connection any more. */
+  onRefused?: () => void;
+}>;
+
+export function createLink({ origin, beside, authenticate, onRefused }: LinkOptions): Link {
+  const shared = beside ?? createShared();
+  const { journal, latency, messages } = shared;
+  const subject = authenticate ? 'private connection' : 'connection';
   const onMessage = (envelope: Envelope): void => {
-    messages += 1;
+    messages.count += 1;
     latency.arrived(envelope);
   };
   const { transport, faults } = faultTransport(plainTransport(origin), onMessage);
+  shared.faults.add(faults);
   const connection = createStore<ConnectionState>({ status: 'connecting', since: Date.now(), reason: 'connecting' });
   const client = createClient({
     transport,
     backoff: BACKOFF,
+    ...(authenticate && { authenticate }),
     onConnection(state) {
       connection.set(state);
-      journal.add('connection', state.reason, state.status === 'open' || state.status === 'connecting');
+      journal.add(subject, state.reason, state.status === 'open' || state.status === 'connecting');
     },
-    onError: (error) => journal.add(error.stream ?? 'connection', error.message, false),
+    onError(error: ClientError) {
+      journal.add(error.stream ?? subject, error.message, false);
+      if (REFUSALS.has(error.code)) onRefused?.();
+    },
   });
-  const streams = createStore<readonly Subscription<unknown>[]>([]);
+  const { track, untrack, stateChanged } = trackStreams(shared);
+  const close = (): void => {
+    shared.faults.delete(faults);
+    client.close();
+  };
+  return { ...shared, client, connection, track, untrack, stateChanged, close };
+}
+
+const REFUSALS: ReadonlySet<string> = new Set(['unauthorized', 'forbidden', 'stopped']);
+
+function createShared(): Shared {
+  const latency = createLatencyMeter(Date.now, () => performance.now());
+  const frames = createFrameLoop(browserClock);
+  frames.onFrame = () => latency.drawn();
+  return {
+    faults: new Set(),
+    latency,
+    journal: createJournal(Date.now),
+    frames,
+    streams: createStore<readonly Subscription<unknown>[]>([]),
+    messages: { count: 0 },
+  };
+}
+
+function trackStreams({ streams, journal }: Shared): Pick<Link, 'track' | 'untrack' | 'stateChanged'> {
   const lostAtMs = new Map<string, number>();
   return {
-    client,
-    connection,
-    faults,
-    latency,
-    journal,
-    frames,
-    streams,
-    messages: () => messages,
     track(subscription) {
       streams.set([...streams.get(), subscription]);
       return subscription;

@@ -27,7 +27,7 @@ export function ConnectionPanel(): JSX.Element {
       <dl class="facts padded" data-testid="connection-facts">
         <Fact name="State" text={state.status} tone={state.status === 'open' ? 'up' : 'down'} />
         <Fact name="Since" text={`${timeOfDay(state.since)} (${duration(at - state.since)})`} />
-        <Fact name="Messages a second" text={useRate(link.messages, at)} />
+        <Fact name="Messages a second" text={useRate(() => link.messages.count, at)} />
         <Fact name="Reconnects" text={String(counters.reconnects)} />
         <Fact name="Gaps found" text={String(counters.gaps)} />
         <Fact name="Resumed without loss" text={String(counters.resumes)} />

@@ -21,14 +21,16 @@ export type Stream<S> = Readonly<{ subscription: S | null; state: SubscriptionSt
 
 /**
  * Keeps a subscription open while the component is there; `key` names what is subscribed. Panels of one stream share what
- * travels. `onGap` is called when messages were lost for good.
+ * travels. `onGap` is called when messages were lost for good. `on`: another connection than the public one.
  */
 export function useStream<S extends Subscription<unknown>>(
   key: string | null,
   open: OpenStream<S>,
   onGap: (gap: GapNotice) => void = () => undefined,
+  on?: Link,
 ): Stream<S> {
-  const link = useLink();
+  const publicLink = useLink();
+  const link = on ?? publicLink;
   const [stream, setStream] = useState<Stream<S>>({ subscription: null, state: null });
   useEffect(() => {
     if (key === null) return setStream({ subscription: null, state: null });

@@ -35,13 +35,14 @@ function FaultsPanel({ market }: Readonly<{ market: MarketName }>): JSX.Element 
   const { faults, journal } = useLink();
   const { verdict, compare, busy } = useBookComparison(market);
   const skip = (): void => {
-    faults.skipNext(`book:${market.venue}:${market.symbol}`, ({ stream, seq }) => {
-      journal.add(stream, `message #${seq} thrown away by hand`, false);
-    });
+    for (const each of faults)
+      each.skipNext(`book:${market.venue}:${market.symbol}`, ({ stream, seq }) => {
+        journal.add(stream, `message #${seq} thrown away by hand`, false);
+      });
   };
   const cut = (holdMs: number): void => {
     journal.add('connection', holdMs === 0 ? 'cut by hand' : `cut by hand for ${holdMs / 1_000} s`, false);
-    faults.cut(holdMs);
+    for (const each of faults) each.cut(holdMs);
   };
   return (
     <Panel name="faults" title="Break it and watch it heal">
