@@ -272,3 +272,28 @@ export function newWorkingOrder(
   };
   return { userId, order, amendment: null, before: null, commandedAtMs: nowMs, memo: {} };
 }
+
+export const BIDS: readonly Level[] = [
+  ['99.00', '2'],
+  ['98.00', '5'],
+];
+export const ASKS: readonly Level[] = [
+  ['101.00', '2'],
+  ['102.00', '5'],
+];
+
+export function openedRig(settings: Partial<PaperSettings> = {}): PaperRig {
+  const rig = new PaperRig(settings);
+  rig.open(BIDS, ASKS);
+  return rig;
+}
+
+/** Another process that reads the same orders. */
+export function restartedRig(rig: PaperRig): PaperRig {
+  const next = new PaperRig();
+  next.nowMs = rig.nowMs;
+  next.fills.push(...rig.fills);
+  for (const [id, working] of rig.orders) next.orders.set(id, working);
+  for (const working of rig.orders.values()) next.feed({ type: 'order', nowMs: next.nowMs, working });
+  return next;
+}

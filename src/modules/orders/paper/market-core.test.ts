@@ -1,35 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import { PaperRig, RIG_SETTINGS, newWorkingOrder } from '../../../testing/paper-rig.ts';
-import type { Level } from '../../../protocol/messages.ts';
-
-const BIDS: Level[] = [
-  ['99.00', '2'],
-  ['98.00', '5'],
-];
-const ASKS: Level[] = [
-  ['101.00', '2'],
-  ['102.00', '5'],
-];
-
-function opened(settings = {}): PaperRig {
-  const rig = new PaperRig(settings);
-  rig.open(BIDS, ASKS);
-  return rig;
-}
-
-/** Another process that reads the same orders. */
-function restarted(rig: PaperRig): PaperRig {
-  const next = new PaperRig();
-  next.nowMs = rig.nowMs;
-  next.fills.push(...rig.fills);
-  for (const [id, working] of rig.orders) next.orders.set(id, working);
-  for (const working of rig.orders.values()) next.feed({ type: 'order', nowMs: next.nowMs, working });
-  return next;
-}
+import {
+  ASKS,
+  BIDS,
+  PaperRig,
+  RIG_SETTINGS,
+  newWorkingOrder,
+  openedRig,
+  restartedRig,
+} from '../../../testing/paper-rig.ts';
 
 describe('takers', () => {
   it('an order does not see the book before its latency has passed, nor the book from before', () => {
-    const rig = opened();
+    const rig = openedRig();
     const id = rig.place({ side: 'buy', type: 'market', quantity: '1' });
     rig.wait(20);
     rig.book(BIDS, [['105.00', '9']]);
@@ -40,14 +22,14 @@ describe('takers', () => {
   });
 
   it('walks the book to the limit and rests with the remainder', () => {
-    const rig = opened();
+    const rig = openedRig();
     const id = rig.send({ side: 'buy', type: 'limit', price: '101', quantity: '3' });
     expect(rig.fillsOf(id)).toEqual(['taker 2 @ 101']);
     expect(rig.seen(id)).toBe('partially_filled 2/3');
   });
 
   it('what one paper order ate is not there for the next one until the level changes', () => {
-    const rig = opened();
+    const rig = openedRig();
     rig.send({ side: 'buy', type: 'limit', price: '101', quantity: '1.5', timeInForce: 'IOC' });
     const second = rig.send({ side: 'buy', type: 'limit', price: '101', quantity: '1', timeInForce: 'IOC' }, 'u2');
     expect(rig.fillsOf(second)).toEqual(['taker 0.5 @ 101']);
@@ -61,7 +43,7 @@ describe('takers', () => {
   });
 
   it('a level that came back in another size after a gap is whole again, one that did not change is not', () => {
-    const rig = opened();
+    const rig = openedRig();
     rig.send({ side: 'buy', type: 'limit', price: '102', quantity: '3', timeInForce: 'IOC' });
     rig.state('book', false);
     rig.open(BIDS, [
@@ -73,14 +55,14 @@ describe('takers', () => {
   });
 
   it('a market order stops at its protection price and gives the rest up', () => {
-    const rig = opened();
+    const rig = openedRig();
     const id = rig.send({ side: 'sell', type: 'market', quantity: '4', protectionPrice: '98.5' });
     expect(rig.fillsOf(id)).toEqual(['taker 2 @ 99']);
     expect(rig.order(id)).toMatchObject({ status: 'expired', reason: { code: 'remainder_expired' } });
   });
 
   it('fill or kill leaves the book untouched when not everything is there', () => {
-    const rig = opened();
+    const rig = openedRig();
     const killed = rig.send({ side: 'buy', type: 'limit', price: '101', quantity: '2.001', timeInForce: 'FOK' });
     expect(rig.order(killed)).toMatchObject({ status: 'expired', reason: { code: 'fok_not_filled' } });
     const whole = rig.send({ side: 'buy', type: 'limit', price: '101', quantity: '2', timeInForce: 'FOK' });
@@ -88,7 +70,7 @@ describe('takers', () => {
   });
 
   it('post-only that would take is rejected, one tick away it rests', () => {
-    const rig = opened();
+    const rig = openedRig();
     const takes = rig.send({ side: 'buy', type: 'limit', price: '101', postOnly: true });
     expect(rig.order(takes)).toMatchObject({ status: 'rejected', reason: { code: 'post_only_would_take' } });
     const rests = rig.send({ side: 'buy', type: 'limit', price: '100.99', postOnly: true });
@@ -96,7 +78,7 @@ describe('takers', () => {
   });
 
   it('a budget buys whole lots and never costs more than it is', () => {
-    const rig = opened();
+    const rig = openedRig();
     const id = rig.send({ side: 'buy', type: 'market', quoteQuantity: '250' });
     expect(rig.fillsOf(id)).toEqual(['taker 2 @ 101', 'taker 0.47 @ 102']);
   });
@@ -108,7 +90,7 @@ describe('takers', () => {
       (rig: PaperRig) => rig.change([['101.50', '1']], []),
       (rig: PaperRig) => rig.wait(RIG_SETTINGS.bookAgeLimitMs + 1),
     ]) {
-      const rig = opened();
+      const rig = openedRig();
       doubt(rig);
       const id = rig.send({ side: 'buy', type: 'market', quantity: '1' });
       rig.wait(3_000);
@@ -122,7 +104,7 @@ describe('takers', () => {
 
 describe('resting orders', () => {
   it('fills only what trades at its price leave after everybody before it', () => {
-    const rig = opened();
+    const rig = openedRig();
     const id = rig.send({ side: 'buy', type: 'limit', price: '99', quantity: '1' });
     rig.trades([['99.00', '1.5', 'sell']]);
     expect(rig.seen(id)).toBe('accepted 0/1');
@@ -137,7 +119,7 @@ describe('resting orders', () => {
   });
 
   it('a trade that the book showed first does not move the queue twice', () => {
-    const rig = opened();
+    const rig = openedRig();
     const id = rig.send({ side: 'buy', type: 'limit', price: '99', quantity: '1' });
     rig.change([['99.00', '0']], []);
     rig.trades([['99.00', '2', 'sell']]);
@@ -147,7 +129,7 @@ describe('resting orders', () => {
   });
 
   it('trades from before it rested do not fill it', () => {
-    const rig = opened();
+    const rig = openedRig();
     const beforeMs = rig.nowMs;
     const id = rig.send({ side: 'buy', type: 'limit', price: '99.5', quantity: '1' });
     rig.trades([['99.00', '3', 'sell', beforeMs]]);
@@ -157,7 +139,7 @@ describe('resting orders', () => {
   });
 
   it('shares one trade among all orders that it reaches, best price and first come first', () => {
-    const rig = opened();
+    const rig = openedRig();
     const second = rig.send({ side: 'buy', type: 'limit', price: '99.4', quantity: '1' });
     const third = rig.send({ side: 'buy', type: 'limit', price: '99.4', quantity: '1' }, 'u2');
     const first = rig.send({ side: 'buy', type: 'limit', price: '99.5', quantity: '1' }, 'u3');
@@ -170,7 +152,7 @@ describe('resting orders', () => {
   });
 
   it('a book that comes to its price fills it at its own price, as far as the book goes, once', () => {
-    const rig = opened();
+    const rig = openedRig();
     const id = rig.send({ side: 'sell', type: 'limit', price: '100', quantity: '5' });
     rig.change([['100.50', '2']], []);
     expect(rig.fillsOf(id)).toEqual(['maker 2 @ 100']);
@@ -198,14 +180,14 @@ describe('resting orders', () => {
   });
 
   it('a price beyond the end of a book that shows everything has nobody before it', () => {
-    const rig = opened();
+    const rig = openedRig();
     const id = rig.send({ side: 'buy', type: 'limit', price: '97', quantity: '1' });
     rig.trades([['97.00', '0.5', 'sell']]);
     expect(rig.fillsOf(id)).toEqual(['maker 0.5 @ 97']);
   });
 
   it('an older state of an order does not undo a newer one', () => {
-    const rig = opened();
+    const rig = openedRig();
     const id = rig.send({ side: 'buy', type: 'limit', price: '99.5', quantity: '1' });
     const old = rig.orders.get(id)!;
     rig.trades([['99.00', '0.75', 'sell']]);
@@ -215,11 +197,11 @@ describe('resting orders', () => {
   });
 
   it('after a restart it stands where it stood, takes nothing anew, and its fills go on in number', () => {
-    const rig = opened();
+    const rig = openedRig();
     const id = rig.send({ side: 'buy', type: 'limit', price: '99', quantity: '1' });
     rig.trades([['99.00', '2.25', 'sell']]);
     rig.wait(1_100);
-    const next = restarted(rig);
+    const next = restartedRig(rig);
     next.open([['99.00', '7']], [['99.00', '0']]);
     next.trades([['99.00', '0.25', 'sell']]);
     expect(next.fillsOf(id)).toEqual(['maker 0.25 @ 99', 'maker 0.25 @ 99']);
@@ -227,15 +209,15 @@ describe('resting orders', () => {
   });
 
   it('after a restart it is a maker where the market has come to it', () => {
-    const rig = opened();
+    const rig = openedRig();
     const id = rig.send({ side: 'buy', type: 'limit', price: '99', quantity: '1' });
-    const next = restarted(rig);
+    const next = restartedRig(rig);
     next.open([['97.00', '1']], [['98.00', '0.5']]);
     expect(next.fillsOf(id)).toEqual(['maker 0.5 @ 99']);
   });
 
   it('a database whose clock is ahead does not hold an order up', () => {
-    const rig = opened();
+    const rig = openedRig();
     const working = newWorkingOrder(
       'ahead',
       { side: 'buy', type: 'market', createdAt: rig.nowMs + 10_000 },
@@ -248,7 +230,7 @@ describe('resting orders', () => {
   });
 
   it('an outage is told to many orders in portions', () => {
-    const rig = opened();
+    const rig = openedRig();
     const ids = Array.from({ length: 80 }, () => rig.send({ side: 'buy', type: 'limit', price: '98', quantity: '1' }));
     rig.state('book', false);
     rig.wait(2_000);
@@ -267,7 +249,7 @@ describe('resting orders', () => {
       { change: { quantity: '3' }, fills: [] },
       { change: { price: '98' }, fills: [] },
     ]) {
-      const rig = opened();
+      const rig = openedRig();
       const id = rig.send({ side: 'buy', type: 'limit', price: '99', quantity: '1' });
       rig.change([['99.00', '10']], []);
       rig.amend(id, change);
@@ -278,7 +260,7 @@ describe('resting orders', () => {
   });
 
   it('a new price may take what the old one could not', () => {
-    const rig = opened();
+    const rig = openedRig();
     const id = rig.send({ side: 'buy', type: 'limit', price: '99', quantity: '1' });
     rig.amend(id, { price: '101' });
     rig.wait(60);
@@ -286,7 +268,7 @@ describe('resting orders', () => {
   });
 
   it('fills that come before a cancellation takes effect count', () => {
-    const rig = opened();
+    const rig = openedRig();
     const id = rig.send({ side: 'buy', type: 'limit', price: '99.5', quantity: '1' });
     rig.cancel(id);
     rig.wait(10);
@@ -297,7 +279,7 @@ describe('resting orders', () => {
   });
 
   it('expires at its time, whether or not there is a market', () => {
-    const rig = opened();
+    const rig = openedRig();
     const expireAt = rig.nowMs + 5_000;
     const id = rig.send({ side: 'buy', type: 'limit', price: '99', timeInForce: 'GTD', expireAt });
     rig.state('book', false);
@@ -308,7 +290,7 @@ describe('resting orders', () => {
   });
 
   it('nothing is filled by what happened while the market was in doubt', () => {
-    const rig = opened();
+    const rig = openedRig();
     const id = rig.send({ side: 'buy', type: 'limit', price: '99.5', quantity: '1' });
     rig.state('book', false);
     rig.trades([['98.00', '9', 'sell']]);
@@ -317,182 +299,8 @@ describe('resting orders', () => {
   });
 });
 
-describe('stops', () => {
-  it('a stop waits for its price, then takes what the trade left', () => {
-    const rig = opened();
-    const id = rig.send({ side: 'sell', type: 'stop', stopPrice: '99', quantity: '3' });
-    expect(rig.seen(id)).toBe('held 0/3');
-    rig.wait(5);
-    rig.trades([['99.01', '1', 'sell']]);
-    expect(rig.seen(id)).toBe('held 0/3');
-    rig.trades([['99.00', '1.5', 'sell']]);
-    // The book still shows 2 at 99, of which the trade took 1.5.
-    expect(rig.fillsOf(id)).toEqual(['taker 0.5 @ 99', 'taker 2.5 @ 98']);
-  });
-
-  it('a newer book has the trade in it already', () => {
-    const rig = opened();
-    const id = rig.send({ side: 'sell', type: 'stop', stopPrice: '99', quantity: '3' });
-    rig.change([['99.00', '0.5']], []);
-    rig.trades([['99.00', '1.5', 'sell']]);
-    expect(rig.fillsOf(id)).toEqual(['taker 0.5 @ 99', 'taker 2.5 @ 98']);
-  });
-
-  it.each([
-    { type: 'stop', side: 'buy', stopPrice: '103', misses: '102.99', meets: '103' },
-    { type: 'stop', side: 'sell', stopPrice: '97', misses: '97.01', meets: '97' },
-    { type: 'take_profit', side: 'sell', stopPrice: '103', misses: '102.99', meets: '103' },
-    { type: 'take_profit', side: 'buy', stopPrice: '97', misses: '97.01', meets: '97' },
-  ] as const)('$type $side fires on the right side of its price', ({ type, side, stopPrice, misses, meets }) => {
-    const rig = opened();
-    const id = rig.send({ side, type, stopPrice, quantity: '1' });
-    rig.trades([[misses, '1', 'sell']]);
-    expect(rig.order(id).status).toBe('held');
-    rig.trades([[meets, '0.001', 'sell']]);
-    expect(rig.order(id).status).toBe('filled');
-  });
-
-  it.each([
-    { trigger: 'bid_ask', side: 'sell', stopPrice: '98.5', book: [['98.50', '1']] },
-    { trigger: 'mid', side: 'sell', stopPrice: '99.75', book: [['98.50', '1']] },
-  ] as const)('a stop on $trigger looks at the book and not at trades', ({ trigger, side, stopPrice, book }) => {
-    const rig = opened();
-    const id = rig.send({ side, type: 'stop', trigger, stopPrice, quantity: '0.1' });
-    rig.trades([['90.00', '1', 'sell']]);
-    expect(rig.order(id).status).toBe('held');
-    rig.book([...book] as unknown as Level[], ASKS);
-    expect(rig.order(id).status).toBe('filled');
-  });
-
-  it('a trade from before it was armed does not set a stop off', () => {
-    const rig = opened();
-    const beforeMs = rig.nowMs;
-    rig.wait(10);
-    rig.change([['98.00', '6']], []);
-    const id = rig.send({ side: 'sell', type: 'stop', stopPrice: '99', quantity: '1' });
-    rig.trades([['98.00', '1', 'sell', beforeMs]]);
-    expect(rig.order(id).status).toBe('held');
-  });
-
-  it('a trailing stop is not set off after a gap by a price that came before its extreme', () => {
-    const rig = opened();
-    const id = rig.send({ side: 'sell', type: 'trailing_stop', trailingDelta: 100, quantity: '1' });
-    rig.wait(10);
-    const atMs = rig.nowMs;
-    rig.trades([
-      ['100', '1', 'buy'],
-      ['110', '1', 'buy'],
-    ]);
-    rig.state('trades', false);
-    rig.trades([['100', '1', 'buy', atMs]], { whole: true });
-    rig.state('trades', true);
-    expect(rig.order(id).status).toBe('held');
-  });
-
-  it('a stop that was moved to where the price is fires at once', () => {
-    const rig = opened();
-    const id = rig.send({ side: 'sell', type: 'stop', stopPrice: '95', quantity: '1' });
-    rig.trades([['98.00', '1', 'sell']]);
-    expect(rig.order(id).status).toBe('held');
-    rig.alter(id, { stopPrice: '98.5' });
-    rig.feed({ type: 'order', nowMs: rig.nowMs, working: rig.orders.get(id)! });
-    expect(rig.order(id).status).toBe('filled');
-  });
-
-  it('a stop limit that cannot fill within its limit rests there', () => {
-    const rig = opened();
-    const id = rig.send({ side: 'sell', type: 'stop_limit', stopPrice: '99', price: '100', quantity: '1' });
-    rig.trades([['99.00', '1', 'sell']]);
-    expect(rig.order(id).status).toBe('triggered');
-    rig.wait(1);
-    rig.trades([['100.50', '0.5', 'buy']]);
-    expect(rig.fillsOf(id)).toEqual(['maker 0.5 @ 100']);
-  });
-
-  it('a trailing stop follows upwards only, from its activation on, and survives a restart', () => {
-    const rig = opened();
-    const fields = {
-      side: 'sell',
-      type: 'trailing_stop',
-      trailingDelta: 100,
-      activationPrice: '105',
-      quantity: '1',
-    } as const;
-    const id = rig.send(fields);
-    for (const price of ['104', '90', '105', '110', '109']) {
-      rig.wait(1_100);
-      rig.trades([[price, '0.001', 'buy']]);
-    }
-    rig.wait(1_100);
-    expect(rig.order(id)).toMatchObject({ status: 'held', stopPrice: '108.9' });
-    const memo = rig.orders.get(id)!.memo;
-    const next = new PaperRig();
-    next.nowMs = rig.nowMs;
-    next.orders.set(id, { ...rig.orders.get(id)!, memo });
-    next.feed({ type: 'order', nowMs: next.nowMs, working: next.orders.get(id)! });
-    next.open(BIDS, ASKS);
-    next.trades([['108.91', '0.001', 'sell']]);
-    expect(next.order(id).status).toBe('held');
-    next.trades([['108.90', '0.001', 'sell']]);
-    expect(next.seen(id)).toBe('filled 1/1');
-  });
-
-  it('a stop that was met while nobody watched fires when the snapshot shows it, and says so', () => {
-    const rig = opened();
-    const id = rig.send({ side: 'sell', type: 'stop', stopPrice: '99', quantity: '1' });
-    rig.state('trades', false);
-    rig.wait(1_000);
-    rig.trades(
-      [
-        ['98.50', '1', 'sell', rig.nowMs - 500],
-        ['100', '1', 'buy', rig.nowMs - 400],
-      ],
-      { whole: true },
-    );
-    expect(rig.order(id).status).toBe('held');
-    rig.state('trades', true);
-    expect(rig.order(id).status).toBe('filled');
-    const trigger = rig.decided.find(({ step }) => step.do === 'trigger')!.step;
-    expect(trigger).toMatchObject({ evidence: { price: '98.5', source: 'last_after_gap' } });
-  });
-});
-
-describe('self-trade prevention', () => {
-  const resting = { side: 'sell', type: 'limit', price: '101', quantity: '1' } as const;
-  it.each([
-    { mode: 'none', maker: 'accepted 0/1', taker: 'partially_filled 2/4' },
-    { mode: 'expire_taker', maker: 'accepted 0/1', taker: 'expired_in_match 2/4' },
-    { mode: 'expire_maker', maker: 'expired_in_match 0/1', taker: 'partially_filled 2/4' },
-    { mode: 'expire_both', maker: 'expired_in_match 0/1', taker: 'expired_in_match 2/4' },
-    { mode: 'decrement', maker: 'expired_in_match 0/1', taker: 'partially_filled 2/4' },
-  ] as const)('$mode', ({ mode, maker, taker }) => {
-    const rig = opened();
-    const own = rig.send(resting);
-    const other = rig.send(resting, 'u2');
-    const id = rig.send({ side: 'buy', type: 'limit', price: '101', quantity: '4', selfTradePrevention: mode });
-    expect([rig.seen(own), rig.seen(id), rig.seen(other)]).toEqual([maker, taker, 'accepted 0/1']);
-    expect(rig.order(id).preventedQuantity).toBe(mode === 'decrement' ? '1' : '0');
-  });
-
-  it('what was prevented is not bought elsewhere', () => {
-    const rig = opened();
-    rig.send(resting);
-    const id = rig.send({ side: 'buy', type: 'limit', price: '102', quantity: '4' });
-    expect(rig.fillsOf(id)).toEqual(['taker 2 @ 101', 'taker 1 @ 102']);
-    expect(rig.seen(id)).toBe('expired_in_match 3/4');
-  });
-
-  it('what was prevented on both sides ends both when nothing is left', () => {
-    const rig = opened();
-    rig.change([], [['100.50', '0']]);
-    const own = rig.send({ side: 'sell', type: 'limit', price: '100', quantity: '1' });
-    const id = rig.send({ side: 'buy', type: 'limit', price: '100', quantity: '1' });
-    expect([rig.seen(own), rig.seen(id)]).toEqual(['expired_in_match 0/1', 'expired_in_match 0/1']);
-  });
-});
-
 it('an order that was closed behind our back is let go', () => {
-  const rig = opened();
+  const rig = openedRig();
   const id = rig.send({ side: 'buy', type: 'limit', price: '99.5', quantity: '1' });
   rig.alter(id, { status: 'canceled' });
   rig.trades([['99.00', '1', 'sell']]);
@@ -501,7 +309,7 @@ it('an order that was closed behind our back is let go', () => {
 });
 
 it('more orders than a market takes are rejected, not forgotten', () => {
-  const rig = opened({ ordersLimit: 1 });
+  const rig = openedRig({ ordersLimit: 1 });
   rig.send({ side: 'buy', type: 'limit', price: '99.5' });
   const id = rig.send({ side: 'buy', type: 'limit', price: '99.5' });
   expect(rig.order(id)).toMatchObject({ status: 'rejected', reason: { code: 'engine_full' } });
