@@ -105,7 +105,8 @@ describe.each<DoorName>(['plain', 'socketio'])('at the %s door', (door) => {
     const first = client.send('authenticate', { token: grant.accessToken });
     const second = client.send('list');
     await until(() => client.reply(second) !== undefined, 'the second reply');
-    expect(client.reply(first)?.result).toBeDefined();
+    const order = client.log.flatMap((entry) => (entry.type === 'reply' ? [entry.id] : []));
+    expect(order).toEqual([first, second]);
   });
 
   it('nobody becomes somebody else on a connection', async () => {
