@@ -4,7 +4,7 @@ import type { Outcome } from '../../kernel/outcome.ts';
 import type { Caller, RequestKey } from '../../modules/orders/index.ts';
 import { wireError } from '../../protocol/errors.ts';
 import type { ErrorCode } from '../../protocol/errors.ts';
-import { IdempotencyKey, OrderId } from '../../protocol/methods.ts';
+import { IdempotencyKey } from '../../protocol/methods.ts';
 import { principalOf } from './principal.ts';
 import { sendProblem, sendRefused } from './problem.ts';
 
@@ -29,11 +29,6 @@ export function requestKeyOf(request: FastifyRequest): RequestKey {
 export function callerOf(request: FastifyRequest): Caller {
   const { userId, keyId } = principalOf(request);
   return { userId, actor: keyId === null ? `user ${userId}` : `key ${keyId}`, requestId: request.id };
-}
-
-/** An id that cannot be one of ours is not looked up. */
-export function knownForm(id: string): string | null {
-  return OrderId.safeParse(id).success ? id : null;
 }
 
 export function sendNotFound(reply: FastifyReply): FastifyReply {

@@ -2,15 +2,7 @@ import { z } from 'zod';
 import { FillsAnswer } from '../../../protocol/trading-answers.ts';
 import { OrderListSchema, PlaceListBody } from '../../../protocol/trading.ts';
 import type { AccountsGatewayContext, HttpApp } from '../gateway-context.ts';
-import {
-  IdempotencyHeader,
-  callerOf,
-  knownForm,
-  requestKeyOf,
-  sendDone,
-  sendNotFound,
-  sendOutcome,
-} from '../order-commands.ts';
+import { IdempotencyHeader, callerOf, requestKeyOf, sendDone, sendNotFound, sendOutcome } from '../order-commands.ts';
 import { cursor, given, limit, orderId, pageOf, symbol, venue } from '../page-query.ts';
 import { principalOf } from '../principal.ts';
 import { IdPath, PROBLEM_RESPONSE } from '../shapes.ts';
@@ -49,8 +41,7 @@ export function orderListRoutes(app: HttpApp, { accounts: { orders } }: Accounts
       response: { 200: OrderListSchema, default: PROBLEM_RESPONSE },
     },
     handler: async (request, reply) => {
-      const id = knownForm(request.params.id);
-      const list = id === null ? null : await orders.orderList(principalOf(request).userId, id);
+      const list = await orders.orderList(principalOf(request).userId, request.params.id);
       return list ?? sendNotFound(reply);
     },
   });
@@ -65,10 +56,8 @@ export function orderListRoutes(app: HttpApp, { accounts: { orders } }: Accounts
       querystring,
       response: { 200: OrderListSchema, default: PROBLEM_RESPONSE },
     },
-    handler: async (request, reply) => {
-      const id = knownForm(request.params.id);
-      return id === null ? sendNotFound(reply) : sendOutcome(reply, await orders.cancelList(callerOf(request), id));
-    },
+    handler: async (request, reply) =>
+      sendOutcome(reply, await orders.cancelList(callerOf(request), request.params.id)),
   });
 }
 

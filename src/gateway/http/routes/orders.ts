@@ -10,15 +10,7 @@ import {
   QuoteSchema,
 } from '../../../protocol/trading.ts';
 import type { AccountsGatewayContext, HttpApp } from '../gateway-context.ts';
-import {
-  IdempotencyHeader,
-  callerOf,
-  knownForm,
-  requestKeyOf,
-  sendDone,
-  sendNotFound,
-  sendOutcome,
-} from '../order-commands.ts';
+import { IdempotencyHeader, callerOf, requestKeyOf, sendDone, sendNotFound, sendOutcome } from '../order-commands.ts';
 import { cursor, given, limit, pageOf, statuses, statusesIn, symbol, venue } from '../page-query.ts';
 import { principalOf } from '../principal.ts';
 import { IdPath, PROBLEM_RESPONSE } from '../shapes.ts';
@@ -114,8 +106,7 @@ function readRoutes(app: HttpApp, { accounts: { orders } }: AccountsGatewayConte
       response: { 200: OrderSchema, default: PROBLEM_RESPONSE },
     },
     handler: async (request, reply) => {
-      const id = knownForm(request.params.id);
-      const order = id === null ? null : await orders.order(principalOf(request).userId, id);
+      const order = await orders.order(principalOf(request).userId, request.params.id);
       return order ?? sendNotFound(reply);
     },
   });
@@ -136,9 +127,8 @@ function changeRoutes(app: HttpApp, { accounts: { orders } }: AccountsGatewayCon
       response: { 200: OrderSchema, default: PROBLEM_RESPONSE },
     },
     handler: async (request, reply) => {
-      const id = knownForm(request.params.id);
-      if (id === null) return sendNotFound(reply);
-      return sendDone(reply, await orders.amend(callerOf(request), id, request.body, requestKeyOf(request)), 200);
+      const { params, body } = request;
+      return sendDone(reply, await orders.amend(callerOf(request), params.id, body, requestKeyOf(request)), 200);
     },
   });
   app.route({
@@ -170,10 +160,7 @@ function cancelRoutes(app: HttpApp, { accounts: { orders } }: AccountsGatewayCon
       querystring,
       response: { 200: OrderSchema, default: PROBLEM_RESPONSE },
     },
-    handler: async (request, reply) => {
-      const id = knownForm(request.params.id);
-      return id === null ? sendNotFound(reply) : sendOutcome(reply, await orders.cancel(callerOf(request), id));
-    },
+    handler: async (request, reply) => sendOutcome(reply, await orders.cancel(callerOf(request), request.params.id)),
   });
   app.route({
     method: 'DELETE',
