@@ -42,7 +42,6 @@ CREATE INDEX closings_of_user ON portfolio.closings (user_id, ts_ms);
 CREATE TYPE portfolio.closing AS (quantity numeric, proceeds numeric, cost numeric);
 
 CREATE FUNCTION portfolio.whole_units(p_units numeric, p_asset text) RETURNS numeric LANGUAGE sql STABLE AS $$
-  -- A product is exact, where a quotient would be cut to sixteen digits.
   SELECT p_units * ('1e-' || scale)::numeric FROM ledger.assets WHERE code = p_asset
 $$;
 
@@ -59,13 +58,20 @@ CREATE FUNCTION portfolio.after_fill(
   OUT after portfolio.positions, OUT closing portfolio.closing)
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
-  v_quote numeric := portfolio.whole_units(p_fill.quote_units, p_fill.quote);
-  v_flat numeric := portfolio.whole_units(p_fill.flat_fee_units, p_fill.quote);
+  -- One smallest unit of each asset. A product with it is exact, where a quotient would be cut to sixteen digits.
+  v_base_unit numeric;
+  v_quote_unit numeric;
+  v_quote numeric;
+  v_flat numeric;
   v_fee numeric;
 BEGIN
+  SELECT ('1e-' || b.scale)::numeric, ('1e-' || q.scale)::numeric INTO STRICT v_base_unit, v_quote_unit
+  FROM ledger.assets b, ledger.assets q WHERE b.code = p_fill.base AND q.code = p_fill.quote;
+  v_quote := p_fill.quote_units * v_quote_unit;
+  v_flat := p_fill.flat_fee_units * v_quote_unit;
   after := p_position;
   IF p_fill.side = 'buy' THEN
-    v_fee := portfolio.whole_units(p_fill.fee_units, p_fill.base);
+    v_fee := p_fill.fee_units * v_base_unit;
     after.quantity := trim_scale(after.quantity + greatest(p_fill.quantity - v_fee, 0));
     IF after.quantity > 0 THEN
       after.cost := trim_scale(after.cost + v_quote + v_flat);
@@ -75,7 +81,7 @@ BEGIN
     END IF;
     after.fees_paid := trim_scale(after.fees_paid + round(v_fee * p_fill.price, 18) + v_flat);
   ELSE
-    v_fee := portfolio.whole_units(p_fill.fee_units, p_fill.quote);
+    v_fee := p_fill.fee_units * v_quote_unit;
     IF after.quantity > 0 THEN
       closing.quantity := least(p_fill.quantity, after.quantity);
       closing.proceeds := trim_scale(portfolio.share_of(v_quote - v_fee - v_flat, closing.quantity, p_fill.quantity));
@@ -101,51 +107,64 @@ CREATE FUNCTION portfolio.position_json(p portfolio.positions) RETURNS jsonb LAN
     'cost', p.cost::text, 'realizedPnl', p.realized_pnl::text, 'feesPaid', p.fees_paid::text, 'updatedAt', p.updated_at_ms)
 $$;
 
+-- Stores a position and tells its user. `p_known`: how many fills were in it when it was read.
+CREATE FUNCTION portfolio.keep_position(p portfolio.positions, p_known bigint, p_journal bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  IF p_known = 0 THEN
+    INSERT INTO portfolio.positions VALUES (p.*) ON CONFLICT DO NOTHING;
+  ELSE
+    UPDATE portfolio.positions SET quantity = p.quantity, cost = p.cost, realized_pnl = p.realized_pnl,
+      fees_paid = p.fees_paid, fills = p.fills, updated_at_ms = p.updated_at_ms
+    WHERE user_id = p.user_id AND account = p.account AND base = p.base AND quote = p.quote AND fills = p_known;
+  END IF;
+  IF NOT FOUND THEN
+    -- Two transactions that both found no row would otherwise lose the fills of one.
+    RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'the position was opened meanwhile';
+  END IF;
+  PERFORM ledger.append_events(p.user_id, p_journal,
+    jsonb_build_array(jsonb_build_object('type', 'position', 'payload', portfolio.position_json(p))));
+END $$;
+
 -- Locks: whoever writes fills has locked accounts and then the user's log before (`ledger.post` does both), so that positions of
--- one user are written by one transaction at a time and come last.
+-- one user are written by one transaction at a time and come last. Users in ascending order. All fills of a statement in one
+-- market are one change and one event.
 CREATE FUNCTION portfolio.apply_fills() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
   v_fill orders.fills;
   v_position portfolio.positions;
-  v_next record;
-  v_changed portfolio.positions[] := '{}';
+  v_known bigint;
   v_journal bigint;
-  v_user uuid;
+  v_next record;
+  v_mark text := coalesce(current_setting('tidewire.portfolio', true), '');
 BEGIN
   PERFORM set_config('tidewire.portfolio', 'fill', true);
-  FOR v_fill IN SELECT * FROM written ORDER BY id LOOP
-    SELECT * INTO v_position FROM portfolio.positions
-    WHERE user_id = v_fill.user_id AND account = v_fill.account AND base = v_fill.base AND quote = v_fill.quote
-    FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
-      v_position := portfolio.empty_position(v_fill);
+  FOR v_fill IN SELECT * FROM written ORDER BY user_id, account, base, quote, id LOOP
+    IF v_position.user_id IS DISTINCT FROM v_fill.user_id OR v_position.account IS DISTINCT FROM v_fill.account
+      OR v_position.base IS DISTINCT FROM v_fill.base OR v_position.quote IS DISTINCT FROM v_fill.quote THEN
+      IF v_position.user_id IS NOT NULL THEN
+        PERFORM portfolio.keep_position(v_position, v_known, v_journal);
+      END IF;
+      SELECT * INTO v_position FROM portfolio.positions
+      WHERE user_id = v_fill.user_id AND account = v_fill.account AND base = v_fill.base AND quote = v_fill.quote
+      FOR NO KEY UPDATE;
+      IF NOT FOUND THEN
+        v_position := portfolio.empty_position(v_fill);
+      END IF;
+      v_known := v_position.fills;
     END IF;
-    SELECT * INTO v_next FROM portfolio.after_fill(v_position, v_fill);
+    v_next := portfolio.after_fill(v_position, v_fill);
     v_position := v_next.after;
-    INSERT INTO portfolio.positions SELECT (v_position).*
-    ON CONFLICT (user_id, account, base, quote) DO UPDATE SET quantity = excluded.quantity, cost = excluded.cost,
-      realized_pnl = excluded.realized_pnl, fees_paid = excluded.fees_paid, fills = excluded.fills,
-      updated_at_ms = excluded.updated_at_ms
-    -- Two transactions that both found no row would otherwise lose one of two fills.
-    WHERE positions.fills = excluded.fills - 1;
-    IF NOT FOUND THEN
-      RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'the position was opened meanwhile';
-    END IF;
+    v_journal := v_fill.journal_id;
     IF (v_next.closing).quantity IS NOT NULL THEN
       INSERT INTO portfolio.closings VALUES (v_fill.id, v_fill.user_id, v_fill.account, v_fill.base, v_fill.quote,
         (v_next.closing).quantity, (v_next.closing).proceeds, (v_next.closing).cost, v_fill.ts_ms);
     END IF;
-    -- One event tells of all fills of a statement.
-    v_changed := array(SELECT each FROM unnest(v_changed) AS each WHERE (each.user_id, each.account, each.base, each.quote)
-      <> (v_fill.user_id, v_fill.account, v_fill.base, v_fill.quote)) || v_position;
-    v_journal := v_fill.journal_id;
   END LOOP;
-  PERFORM set_config('tidewire.portfolio', '', true);
-  FOR v_user IN SELECT DISTINCT each.user_id FROM unnest(v_changed) AS each ORDER BY 1 LOOP
-    PERFORM ledger.append_events(v_user, v_journal, (SELECT jsonb_agg(
-      jsonb_build_object('type', 'position', 'payload', portfolio.position_json(each)) ORDER BY each.base, each.quote)
-      FROM unnest(v_changed) AS each WHERE each.user_id = v_user));
-  END LOOP;
+  IF v_position.user_id IS NOT NULL THEN
+    PERFORM portfolio.keep_position(v_position, v_known, v_journal);
+  END IF;
+  PERFORM set_config('tidewire.portfolio', v_mark, true);
   RETURN NULL;
 END $$;
 CREATE TRIGGER c_apply_fills AFTER INSERT ON orders.fills REFERENCING NEW TABLE AS written
