@@ -65,7 +65,7 @@ describe.each<DoorName>(['plain', 'socketio'])('%s door', (door) => {
     }
     const quote = await ask(client, 'order.quote', limitBuy());
     const restQuote = (await server.call('POST', '/v1/orders/quote', { token: user.token, body: limitBuy() })).body;
-    const withoutBook = ({ book: _, ...more }: { book: unknown }) => more;
+    const withoutBook = ({ book: _book, ...more }: { book: unknown }) => more;
     expect(withoutBook(quote)).toEqual(withoutBook(restQuote as typeof quote));
     const { orders } = await ask(client, 'order.cancel_all', { venue: 'binance' });
     expect(orders).toHaveLength(8);
