@@ -231,28 +231,36 @@ export async function fundsOf(rig: OrderRig, caller: Caller, asset: string): Pro
 /** What must hold after anything: the ledger adds up, and what is held is what the open orders hold, each for its reason. */
 export async function expectOrdersSound(database: Database): Promise<void> {
   await expectSound(database);
+  const rows = await database.read('test.users', (queries) =>
+    queries.execute(sql`select user_id::text as id from orders.traders union
+      select a.owner_id::text from ledger.holds h join ledger.accounts a on a.id = h.account_id
+      where h.purpose = 'order' and h.captured + h.released < h.amount`),
+  );
+  for (const { id } of rows) await expectUserSound(database, String(id));
+}
+
+/** The same for the orders of one user. */
+export async function expectUserSound(database: Database, userId: string): Promise<void> {
   const breaches = await database.read('test.breaches', (queries) =>
     queries.execute(sql`
-      with placed as (
-        select user_id, hold_asset, hold_reference, hold_units from orders.orders where hold_units > 0
-      ), kept as (
-        select a.owner_id, a.asset, h.reference_id, h.amount - h.captured - h.released as open
+      with own as materialized (select * from orders.orders where user_id = ${userId}::uuid), kept as (
+        select a.asset, h.reference_id, h.amount - h.captured - h.released as open
         from ledger.holds h join ledger.accounts a on a.id = h.account_id
-        where h.purpose = 'order' and h.captured + h.released < h.amount
+        where a.owner_id = ${userId}::uuid and h.purpose = 'order' and h.captured + h.released < h.amount
       )
       select 'hold' as what, coalesce(hold_reference, reference_id) as which
-      from placed full join kept on hold_reference = reference_id and user_id = owner_id and hold_asset = asset
+      from (select * from own where hold_units > 0) as placed
+      full join kept on hold_reference = reference_id and hold_asset = asset
       where hold_units is distinct from open
       union all
-      select 'open orders', t.user_id::text from orders.traders t
-      where open_orders <> (select count(*) from orders.orders o where o.user_id = t.user_id and not ended)
+      select 'open orders', user_id::text from orders.traders
+      where user_id = ${userId}::uuid and open_orders <> (select count(*) from own where not ended)
       union all
-      select 'fills', o.id::text from orders.orders o
-      left join (select order_id, sum(quantity) as quantity, sum(price * quantity) as quote from orders.fills
-        group by order_id) f on f.order_id = o.id
-      where o.filled_quantity <> coalesce(f.quantity, 0) or o.filled_quote <> coalesce(f.quote, 0)
+      select 'fills', o.id::text from own o
+      where (o.filled_quantity, o.filled_quote) <> (select coalesce(sum(quantity), 0), coalesce(sum(price * quantity), 0)
+        from orders.fills f where f.order_id = o.id)
       union all
-      select 'status', o.id::text from orders.orders o
+      select 'status', o.id::text from own o
       where o.status <> (select to_status from orders.order_events e where e.order_id = o.id order by seq desc limit 1)`),
   );
   expect(breaches).toEqual([]);

@@ -12,7 +12,7 @@ describe('the state machine', () => {
     const reached = new Set<OrderStatus>(['submitted']);
     for (let size = 0; size !== reached.size;) {
       size = reached.size;
-      for (const status of [...reached]) {
+      for (const status of reached) {
         for (const event of ORDER_EVENTS) {
           const next = nextStatus(status, event, 'accepted');
           if (next !== null) reached.add(next);

@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm';
-import { accepted, refused } from '../../kernel/outcome.ts';
+import { accepted } from '../../kernel/outcome.ts';
 import type { Outcome } from '../../kernel/outcome.ts';
 import type { ErrorCode } from '../../protocol/errors.ts';
 import type { Market } from '../../protocol/market.ts';

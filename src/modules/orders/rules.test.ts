@@ -71,10 +71,10 @@ describe('fields of an order', () => {
 
 describe('amounts that are no amounts', () => {
   const BAD = [
-    ...['1e309', '-1e309', '1e-400', 'NaN', 'Infinity', '-0', '0', '0.0', '00.1', '+1', '.5', '5.', '1e5', '1E-8'],
-    ...['1e1000000000', '0x1f', '0b11', '1_000', '1,000', '1.000,5', ' 1 ', '1\n', '１２', '١٢', '²', ''],
-    ...['0.1000000000000000055511151231257827', '9'.repeat(40), `0.${'1'.repeat(19)}`, '9'.repeat(10_240), '-1'],
-  ];
+    '1e309 -1e309 1e-400 NaN Infinity -0 0 0.0 00.1 +1 .5 5. 1e5 1E-8 1e1000000000 0x1f 0b11 1_000 1,000'.split(' '),
+    ['1.000,5', ' 1 ', '1\n', '１２', '١٢', '²', '', '-1', '0.1000000000000000055511151231257827'],
+    ['9'.repeat(40), `0.${'1'.repeat(19)}`, '9'.repeat(10_240)],
+  ].flat();
   it.each(BAD)('are refused at the schema and, should they get past it, by the rules: %j', (text) => {
     expect(AmountText.safeParse(text).success).toBe(false);
     for (const field of ['quantity', 'price'] as const) {
@@ -84,7 +84,7 @@ describe('amounts that are no amounts', () => {
     }
   });
 
-  it.each([null, 1, 9_007_199_254_740_993, true, [], ['5'], {}])('nor as another type: %j', (value) => {
+  it.each([null, 1, Number('9007199254740993'), true, [], ['5'], {}])('nor as another type: %j', (value) => {
     expect(AmountText.safeParse(value).success).toBe(false);
   });
 });
