@@ -1,6 +1,8 @@
 import { io } from 'socket.io-client';
 import type { Socket } from 'socket.io-client';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { createKeyOver, signedHeaders } from '../../testing/account-calls.ts';
+import type { TestKey } from '../../testing/account-calls.ts';
 import { startAccountsServer } from '../../testing/accounts-server.ts';
 import type { AccountsServer } from '../../testing/accounts-server.ts';
 import { startIdentityRig } from '../../testing/identity.ts';
@@ -51,6 +53,17 @@ async function connectAs(door: DoorName, token: string, server: AccountsServer =
   const client = await connect(door, server);
   expect((await client.request('authenticate', { token })).error).toBeUndefined();
   return client;
+}
+
+/** What a bot signs for a connection, by PROTOCOL.md. */
+function signedProof(key: TestKey) {
+  const headers = signedHeaders(key, 'AUTHENTICATE', '/ws');
+  return {
+    keyId: key.id,
+    timestamp: Number(headers['x-api-timestamp']),
+    nonce: headers['x-api-nonce']!,
+    signature: headers['x-api-signature']!,
+  };
 }
 
 function principals(server: AccountsServer): (string | null)[] {
@@ -153,6 +166,43 @@ describe.each<DoorName>(['plain', 'socketio'])('at the %s door', (door) => {
       const ended = () => client.closed !== null || client.reply(id)?.error !== undefined;
       await until(ended, 'refused or closed', REVOCATION_LIMIT_MS);
     }
+  });
+
+  it('a ticket opens one socket, once, on whichever node', async () => {
+    const grant = await rig.register(one.identity);
+    const issue = async (): Promise<string> =>
+      ((await one.call('POST', '/v1/auth/ticket', { token: grant.accessToken })).body as { ticket: string }).ticket;
+    const ticket = await issue();
+    const first = await connect(door, two);
+    expect((await first.request('authenticate', { ticket })).result).toMatchObject({ userId: grant.user.id });
+    for (const server of [one, two]) {
+      const again = await connect(door, server);
+      expect((await again.request('authenticate', { ticket })).error?.code).toBe('unauthorized');
+    }
+    const wrong = await connect(door);
+    expect((await wrong.request('authenticate', { token: await issue() })).error?.code).toBe('unauthorized');
+  });
+
+  it('an API key signs for the connection, once, may do what its scopes say, and takes it along when it goes', async () => {
+    const grant = await rig.register(one.identity);
+    const key = await createKeyOver(one, grant.accessToken, rig.password, { scopes: ['read'] });
+    const signed = signedProof(key);
+    const client = await connect(door, two);
+    const reply = await client.request('authenticate', { signed });
+    expect(reply.result).toEqual({ userId: grant.user.id, scopes: ['read'], expiresAt: null });
+    const other = await connect(door, one);
+    expect((await other.request('authenticate', { signed })).error?.code).toBe('replayed');
+    const forged = { ...signedProof(key), timestamp: signed.timestamp - 1 };
+    expect((await other.request('authenticate', { signed: forged })).error?.code).toBe('invalid_signature');
+    const refused = await client.request('order.cancel', { orderId: 'x' });
+    expect(refused.error?.code).toBe('forbidden');
+    const rows = () => rig.at.admin`select 1 from identity.audit_log
+      where user_id = ${grant.user.id} and outcome = 'refused' and details ->> 'keyId' = ${key.id}
+        and details ->> 'route' = 'order.cancel'`;
+    await expect.poll(async () => (await rows()).length).toBe(1);
+    expect((await one.call('DELETE', `/v1/auth/keys/${key.id}`, { token: grant.accessToken })).status).toBe(204);
+    await until(() => client.closed !== null, 'the close', REVOCATION_LIMIT_MS);
+    expect(client.events('closing')).toMatchObject([{ code: 3500 }]);
   });
 
   it('a refused proof is in the audit log, with the address that it came from', async () => {

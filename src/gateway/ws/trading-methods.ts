@@ -71,7 +71,12 @@ export function createTradingMethods(context: HubContext): TradingMethods {
     return (connection, params): MethodOutcome | Deferred => {
       const { principal } = connection;
       if (accounts === null || money === null || principal === null) return refuse('unauthorized');
-      if (!principal.scopes.includes(scope)) return refuse('forbidden', `this key may not ${scope}`);
+      if (!principal.scopes.includes(scope)) {
+        const { userId, keyId } = principal;
+        const origin = { ...connection.peer, requestId: connection.id };
+        accounts.auditRefusal?.({ userId, keyId, route: name, code: 'forbidden' }, origin);
+        return refuse('forbidden', `this key may not ${scope}`);
+      }
       if (context.isDraining() && counted) return refuse('draining');
       const work = (): Deferred =>
         after(run({ ...accounts, money }, callerOf(principal, connection), params), outcomeOf);
