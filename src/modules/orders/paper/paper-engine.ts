@@ -31,8 +31,6 @@ const POLL_PAGE = 500;
 const SWEEP_MS = 5_000;
 /** A market without orders is kept this long, streams and all, for the next one. */
 const IDLE_LINGER_MS = 60_000;
-/** A venue that has not told its markets yet is waited for; then its rules are taken to be the finest. */
-const RULES_WAIT_MS = 5_000;
 /** A market that failed, or that another process has, is left alone this long. */
 const PAUSE_MS = 2_000;
 
@@ -62,6 +60,8 @@ export type PaperEngineDeps = Readonly<{
   trace?: (market: MarketName, event: PaperEvent) => void;
 }>;
 
+type DropReason = 'idle' | 'rules' | 'lost' | 'failed' | 'stop';
+
 /** Fills `account: 'paper'` orders against the live book. Any number of processes may run one; each market has one owner. */
 export function createPaperEngine(deps: PaperEngineDeps): Service {
   return new PaperEngine(deps);
@@ -74,6 +74,9 @@ class PaperEngine implements Service {
   readonly #runners = new Map<string, MarketRunner>();
   /** Being opened; what is told of them meanwhile is in the database, where the runner will read it. */
   readonly #opening = new Map<string, Promise<void>>();
+  readonly #closing = new Map<string, Promise<void>>();
+  /** Run with the finest steps, because nobody knew the market's own when it was opened. */
+  readonly #unruled = new Set<string>();
   /** When a market may be tried again that failed or that another process has. */
   readonly #notBeforeMs = new Map<string, number>();
   #timers: NodeJS.Timeout[] = [];
@@ -90,12 +93,12 @@ class PaperEngine implements Service {
     this.#metrics = createPaperMetrics(deps.metrics, () => this.#figures());
   }
 
-  /** Answers once the cursor of commands is set and every market with orders that is free has been taken. */
+  /** Answers once no command can be missed any more; the markets with orders are opened from then on. */
   async start(): Promise<void> {
     // The cursor first: what is commanded from here on is told, what was before is read with the market's orders.
     this.#cursor = (await this.#deps.execution.commandsSince(null, 1)).cursor;
     this.#unlisten = this.#deps.execution.onCommand((working) => this.#route(working));
-    await this.#openMarkets();
+    this.#runSweep();
     this.#timers = [setInterval(() => this.#runPoll(), POLL_MS), setInterval(() => this.#runSweep(), SWEEP_MS)];
   }
 
@@ -138,13 +141,17 @@ class PaperEngine implements Service {
       this.#deps.log.error({ event: 'paper_markets_full', ...market });
       return;
     }
+    // The loop before this one may still have a statement under way, and will give the lease back after it.
+    await this.#closing.get(nameOf(market));
     if (!(await this.#leases.take(market))) return this.#pause(market);
-    const settings = await this.#settingsOf(market);
     if (this.#stopping) return this.#leases.release(market);
     const { execution, database, cache, clock, random, log, trace } = this.#deps;
+    // A venue that has not told its markets yet: orders can be cancelled all the same.
+    const rules = this.#rulesOf(market);
+    if (rules === null) this.#unruled.add(nameOf(market));
     const runner = new MarketRunner({
       market,
-      settings,
+      settings: this.#settingsFor(market, rules),
       execution,
       cache,
       clock,
@@ -170,12 +177,20 @@ class PaperEngine implements Service {
     this.#notBeforeMs.set(nameOf(market), this.#deps.clock.monotonic() + PAUSE_MS);
   }
 
-  async #drop(market: MarketName, why: 'idle' | 'lost' | 'failed' | 'stop'): Promise<void> {
+  async #drop(market: MarketName, why: DropReason): Promise<void> {
     const name = nameOf(market);
     const runner = this.#runners.get(name);
     if (runner === undefined) return;
     this.#runners.delete(name);
+    this.#unruled.delete(name);
     this.#deps.log.info({ event: 'paper_market_closed', ...market, why });
+    const closing = this.#close(runner, why).finally(() => this.#closing.delete(name));
+    this.#closing.set(name, closing);
+    return closing;
+  }
+
+  async #close(runner: MarketRunner, why: DropReason): Promise<void> {
+    const { market } = runner;
     await runner.stop();
     try {
       if (why !== 'lost') await this.#leases.release(market);
@@ -218,14 +233,20 @@ class PaperEngine implements Service {
   async #lookAround(): Promise<void> {
     const idle = [...this.#runners.values()].filter((runner) => runner.idleMs > IDLE_LINGER_MS);
     await Promise.all(idle.map(({ market }) => this.#drop(market, 'idle')));
+    const ruled = [...this.#runners.values()].filter(
+      ({ market }) => this.#unruled.has(nameOf(market)) && this.#rulesOf(market) !== null,
+    );
+    await Promise.all(ruled.map(({ market }) => this.#drop(market, 'rules')));
     if (!this.#stopping) await this.#openMarkets();
   }
 
-  async #settingsOf({ venue, symbol }: MarketName): Promise<PaperSettings> {
-    const { directory, seed, latency, bookAgeLimitMs } = this.#deps;
-    await withinMs(directory.loaded(venue), RULES_WAIT_MS);
-    const answer = directory.find(venue, symbol);
-    const rules = answer.found === 'market' ? answer.market : null;
+  #rulesOf({ venue, symbol }: MarketName): Market | null {
+    const answer = this.#deps.directory.find(venue, symbol);
+    return answer.found === 'market' ? answer.market : null;
+  }
+
+  #settingsFor({ venue, symbol }: MarketName, rules: Market | null): PaperSettings {
+    const { seed, latency, bookAgeLimitMs } = this.#deps;
     return {
       seed,
       latency: latency?.(venue) ?? DEFAULT_LATENCY,
@@ -258,11 +279,4 @@ function stepOf(
 ): bigint {
   if (market === null) return 1n;
   return exactlyOrNull(market[step]) ?? UNIT / 10n ** BigInt(Math.min(18, market[decimals]));
-}
-
-async function withinMs(work: Promise<void>, limitMs: number): Promise<void> {
-  const { promise: late, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, limitMs);
-  await Promise.race([work, late]);
-  clearTimeout(timer);
 }

