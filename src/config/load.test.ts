@@ -73,6 +73,8 @@ const INVALID: [variable: string, value: string][] = [
   ['TOKEN_SECRET', `${SECRET}`],
   ['TOKEN_SECRET', `${SECRET}${'a'.repeat(40)}-password`],
   ['TOKEN_SECRET', 'abab'.repeat(20)],
+  ['RETIRED_TOKEN_SECRETS', SECRET],
+  ['REGISTRATIONS_PER_IP', '0'],
   ['PAPER_FUNDS', 'USDT'],
   ['PAPER_FUNDS', 'USDT:0'],
   ['PAPER_FUNDS', 'USDT:1e5'],

@@ -187,6 +187,8 @@ function freeze(values: Values, chosen: Pick<Config, 'demo' | 'marketData' | 'wo
     redisUrl: values.REDIS_URL ?? null,
     dataDir: values.DATA_DIR!,
     tokenSecret: values.TOKEN_SECRET ?? null,
+    retiredTokenSecrets: values.RETIRED_TOKEN_SECRETS ?? [],
+    registrationsPerIp: values.REGISTRATIONS_PER_IP!,
     paperFunds: (values.PAPER_FUNDS ?? []).map((text) => {
       const [code = '', amount = ''] = text.split(':');
       return { code, amount };

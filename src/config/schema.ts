@@ -53,6 +53,10 @@ function fundsProblem(text: string): string | null {
   return known ? null : `${quoted(text)} is not an asset and a whole amount, such as USDT:100000`;
 }
 
+function secretProblem(text: string): string | null {
+  return SecretText.safeParse(text).success ? null : 'holds something too short or too plain to have been a secret';
+}
+
 function venueProblem(text: string): string | null {
   return /^[a-z0-9_]{2,32}$/.test(text) ? null : `${quoted(text)} is not the id of an exchange, such as binance`;
 }
@@ -78,6 +82,8 @@ export const VARIABLES = {
   DATABASE_POOL_SIZE: variable(integer({ min: 2, max: 200 }), '10'),
   DATA_DIR: variable(PlainText, './data'),
   TOKEN_SECRET: secret(SecretText),
+  RETIRED_TOKEN_SECRETS: secret(list<string>(secretProblem)),
+  REGISTRATIONS_PER_IP: variable(integer({ min: 1, max: 1_000_000 }), '30'),
   PAPER_FUNDS: variable(list<string>(fundsProblem), 'USDT:100000,USD:100000'),
   MARKET_DATA: variable(choice(MARKET_DATA_SOURCES)),
   VENUES: variable(list<string>(venueProblem)),
@@ -127,6 +133,10 @@ export type Config = Readonly<{
   dataDir: string;
   /** Null outside production: one is made and kept in `dataDir`. */
   tokenSecret: string | null;
+  /** Earlier ones: what was signed or sealed with them stays good. */
+  retiredTokenSecrets: readonly string[];
+  /** In an hour. */
+  registrationsPerIp: number;
   /** What every new user gets on paper: the asset's code and a decimal amount. */
   paperFunds: readonly PaperFund[];
   marketData: MarketDataSource;

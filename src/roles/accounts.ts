@@ -6,8 +6,14 @@ import type { Ledger } from '../modules/ledger/index.ts';
 import type { MarketDirectory, StreamCache } from '../modules/market/index.ts';
 import { PAPER_MODEL_VERSION, createLiveBooks, createOrders, selectOpenOrders } from '../modules/orders/index.ts';
 import type { Orders } from '../modules/orders/index.ts';
-import { createLivePrices, createPortfolioDesk, createUserLog, tellUserEvents } from '../modules/portfolio/index.ts';
-import type { PortfolioDesk, UserLog } from '../modules/portfolio/index.ts';
+import {
+  createLivePrices,
+  createPortfolioDesk,
+  createUserLog,
+  createValuations,
+  tellUserEvents,
+} from '../modules/portfolio/index.ts';
+import type { PortfolioDesk, UserLog, Valuations } from '../modules/portfolio/index.ts';
 import type { Database } from '../platform/postgres.ts';
 import { createMemorySignals } from '../platform/signals-memory.ts';
 import { openRedisSignals } from '../platform/signals-redis.ts';
@@ -15,6 +21,8 @@ import type { Signals } from '../platform/signals.ts';
 import { openAccountsDatabase } from './database.ts';
 import type { Parts } from './parts.ts';
 import { tokenSecretOf } from './token-secret.ts';
+
+const REGISTRATIONS_WINDOW_MS = 3_600_000;
 
 /** Everything that belongs to users, for gateways and workers. */
 export type Accounts = Readonly<{
@@ -24,6 +32,7 @@ export type Accounts = Readonly<{
   orders: Orders;
   portfolio: PortfolioDesk;
   userLog: UserLog;
+  valuations: Valuations;
   verifyLedger: () => ReturnType<typeof verifyLedger>;
 }>;
 
@@ -37,8 +46,16 @@ export async function openAccounts(parts: Parts, market: MarketParts): Promise<A
   stops.push('signals', () => signals.stop());
   const tell = tellUserEvents(signals);
   const ledger = createLedger({ database, tell });
-  const signingSecret = tokenSecretOf(config);
-  const identity = createIdentity({ database, signals, log, metrics, clock, signingSecret });
+  const identity = createIdentity({
+    database,
+    signals,
+    log,
+    metrics,
+    clock,
+    signingSecret: tokenSecretOf(config),
+    retiredSecrets: config.retiredTokenSecrets,
+    settings: { registrationsPerIp: { count: config.registrationsPerIp, windowMs: REGISTRATIONS_WINDOW_MS } },
+  });
   stops.push('identity', () => identity.stop());
   const books = createLiveBooks({ cache, clock, metrics });
   stops.push('books', () => books.stop());
@@ -49,6 +66,8 @@ export async function openAccounts(parts: Parts, market: MarketParts): Promise<A
   stops.push('prices', () => prices.stop());
   const userLog = await createUserLog({ database, ledger, signals, log, metrics, openOrders: selectOpenOrders });
   stops.push('user log', () => userLog.stop());
+  const valuations = createValuations({ userLog, prices, clock, log, metrics });
+  stops.push('valuations', () => valuations.stop());
   return {
     database,
     identity: withInitialFunds(identity, ledger, config.paperFunds),
@@ -56,6 +75,7 @@ export async function openAccounts(parts: Parts, market: MarketParts): Promise<A
     orders,
     portfolio: createPortfolioDesk({ database, ledger, prices, clock }),
     userLog,
+    valuations,
     verifyLedger: () => verifyLedger(database),
   };
 }

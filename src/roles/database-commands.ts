@@ -18,8 +18,12 @@ import { tokenSecretOf } from './token-secret.ts';
 type DatabaseConfig = Pick<Config, 'databaseUrl' | 'dataDir'>;
 
 /** Commands beside a running server. What a person wants to read goes to standard output, between the log's lines. */
-export function startDatabaseCommand(command: DatabaseCommand | GrantCommand, config: Config, log: Log): Running {
-  const write = (text: string): void => void process.stdout.write(text);
+export function startDatabaseCommand(
+  command: DatabaseCommand | GrantCommand,
+  config: Config,
+  log: Log,
+  write: (text: string) => void,
+): Running {
   switch (command.name) {
     case 'db:migrate':
       return startMigration(config, log);
@@ -85,7 +89,13 @@ async function withIdentity(config: Config, log: Log, work: (identity: Identity)
   await withDatabase(config, log, async (database, around) => {
     // Running servers hear of it by looking at the database, within two seconds.
     const signals = createMemorySignals(around);
-    const identity = createIdentity({ database, signals, signingSecret, ...around });
+    const identity = createIdentity({
+      database,
+      signals,
+      signingSecret,
+      retiredSecrets: config.retiredTokenSecrets,
+      ...around,
+    });
     await work(identity).finally(async () => {
       await identity.stop();
       await signals.stop();

@@ -18,7 +18,7 @@ const DRAIN_SHARE = 0.6;
 export async function startGatewayRole(parts: Parts, accounts: Accounts, market: MarketParts): Promise<number> {
   const { config, log, metrics, clock, stops, version } = parts;
   const { directory, cache, venues } = market;
-  const context = { ...accounts, orders: accounts.orders.desk };
+  const context = { ...accounts, orders: accounts.orders.desk, settings: accounts.orders.settings };
   const redis = config.redisUrl === null ? null : await openSharedRedis(parts, config.redisUrl);
   const http = await createHttpGateway({
     venues,
@@ -45,7 +45,16 @@ export async function startGatewayRole(parts: Parts, accounts: Accounts, market:
   await listening('PORT', config, () => http.app.listen(place));
   const { port } = http.server.address() as AddressInfo;
   const limits = { connectionsPerIp: config.connectionsPerIp };
-  const hub = createHub({ accounts: context, cache, directory, clock, random: Math.random, log, metrics, limits });
+  const hub = createHub({
+    accounts: { ...context, ...http.guards },
+    cache,
+    directory,
+    clock,
+    random: Math.random,
+    log,
+    metrics,
+    limits,
+  });
   const doors = attachDoors({
     server: http.server,
     hub,

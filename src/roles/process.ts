@@ -47,7 +47,7 @@ async function startCommand(config: Config, command: WorkCommand, log: Log): Pro
       return startRecording(command, log);
     }
     default:
-      return startDatabaseCommand(command, config, log);
+      return startDatabaseCommand(command, config, log, (text) => void process.stdout.write(text));
   }
 }
 
