@@ -290,3 +290,59 @@ describe('the same request again', () => {
     expect(totals[0]!.held).toBe(totals[0]!.explained);
   });
 });
+
+describe('the OpenAPI document of a gateway with accounts', () => {
+  // oxlint-disable-next-line typescript/no-explicit-any -- a parsed document, whose shape is what is tested
+  type Json = Record<string, any>;
+  let document: Json;
+  beforeAll(async () => {
+    document = (await server.gateway.app.inject('/openapi.json')).json();
+  });
+
+  it('has every address of orders and money', () => {
+    const addresses = Object.entries<Json>(document.paths).flatMap(([path, item]) =>
+      Object.keys(item).map((method) => `${method.toUpperCase()} ${path.replace('/v1', '')}`),
+    );
+    expect(
+      addresses.filter((each) => !/ \/(?:venues|markets|auth|me|audit|admin\/(?:users|audit))/.test(each)),
+    ).toEqual([
+      'POST /orders',
+      'GET /orders',
+      'DELETE /orders',
+      'POST /orders/quote',
+      'GET /orders/{id}',
+      'PATCH /orders/{id}',
+      'DELETE /orders/{id}',
+      'POST /orders/cancel-after',
+      'POST /order-lists',
+      'GET /order-lists/{id}',
+      'DELETE /order-lists/{id}',
+      'GET /fills',
+      'GET /balances',
+      'GET /holds',
+      'GET /ledger',
+      'POST /paper/funds',
+      'GET /portfolio',
+      'GET /portfolio/history',
+      'GET /portfolio/statistics',
+      'GET /sync',
+      'GET /admin/status',
+      'GET /admin/trading-switch',
+      'PUT /admin/trading-switch',
+      'GET /admin/ledger/verification',
+    ]);
+  });
+
+  it('has no reference that leads nowhere, and promises the problem shape for everything but success', () => {
+    const refs = [...new Set([...JSON.stringify(document).matchAll(/"\$ref":"#\/components\/schemas\/([^"]+)"/g)])];
+    const missing = refs.map(([, name]) => name!).filter((name) => !(name in document.components.schemas));
+    expect(missing).toEqual([]);
+    for (const [path, item] of Object.entries<Json>(document.paths)) {
+      for (const [method, { responses }] of Object.entries<Json>(item)) {
+        expect(responses.default.content['application/problem+json'].schema, `${method} ${path}`).toEqual({
+          $ref: '#/components/schemas/Problem',
+        });
+      }
+    }
+  });
+});

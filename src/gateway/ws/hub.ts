@@ -105,7 +105,7 @@ class LiveHub implements Hub {
     const { log, clock } = options;
     const { limits } = this;
     this.authenticator = accounts && new Authenticator({ accounts, clock, log, limits });
-    this.#privateStreams = accounts && new PrivateStreams({ ...accounts, clock, log });
+    this.#privateStreams = accounts && new PrivateStreams({ ...accounts, clock, log, metrics: options.metrics });
     this.#context = {
       limits: this.limits,
       clock: this.#clock,

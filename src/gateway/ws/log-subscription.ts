@@ -98,6 +98,7 @@ export class LogSubscription implements LogRecipient {
   readonly #topic: UserTopic;
   readonly #log: UserLog;
   readonly #outlet: PrivateOutlet;
+  readonly #onLag: () => void;
   readonly #now: () => number;
   #phase: 'owed' | 'live' | 'ended' = 'owed';
   #at = 0;
@@ -113,12 +114,15 @@ export class LogSubscription implements LogRecipient {
     topic: UserTopic;
     log: UserLog;
     outlet: PrivateOutlet;
+    /** It was live and is not any more: the connection had no room. */
+    onLag: () => void;
     now: () => number;
   }) {
     this.stream = setup.stream;
     this.#topic = setup.topic;
     this.#log = setup.log;
     this.#outlet = setup.outlet;
+    this.#onLag = setup.onLag;
     this.#now = setup.now;
     this.#topic.recipients.add(this);
   }
@@ -148,6 +152,7 @@ export class LogSubscription implements LogRecipient {
     if (streamSeq === this.#at + 1 && this.#outlet.pushPrivate(prepared)) this.#sent(streamSeq);
     else {
       this.#phase = 'owed';
+      this.#onLag();
       this.pump();
     }
   }

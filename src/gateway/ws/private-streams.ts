@@ -1,6 +1,7 @@
 import type { Clock } from '../../kernel/clock.ts';
 import type { UserLog, Valuations } from '../../modules/portfolio/index.ts';
 import type { Log } from '../../platform/log.ts';
+import type { Metrics } from '../../platform/metrics.ts';
 import { wireError } from '../../protocol/errors.ts';
 import type { StreamPosition, SubscribeFailed, Subscribed } from '../../protocol/messages.ts';
 import { PRIVATE_STREAMS, VALUATION_STREAM } from '../../protocol/trading.ts';
@@ -25,7 +26,13 @@ export type PendingStream = Readonly<{
   letGo(): void;
 }>;
 type PreparedStream = Omit<PendingStream, 'ready'>;
-export type PrivateStreamsDeps = Readonly<{ userLog: UserLog; valuations?: Valuations; clock: Clock; log: Log }>;
+export type PrivateStreamsDeps = Readonly<{
+  userLog: UserLog;
+  valuations?: Valuations;
+  clock: Clock;
+  log: Log;
+  metrics: Metrics;
+}>;
 
 export function isPrivateStream(name: string): boolean {
   return name === VALUATION_STREAM || (PRIVATE_STREAMS as readonly string[]).includes(name);
@@ -37,6 +44,7 @@ export class PrivateStreams {
   readonly #topics: UserTopics;
   readonly #valuations: ValuationTopics | null;
   readonly #sinceMs: number;
+  readonly #lags: ReturnType<Metrics['counter']>;
 
   constructor(deps: PrivateStreamsDeps) {
     this.#deps = deps;
@@ -44,11 +52,11 @@ export class PrivateStreams {
     const { valuations, clock } = deps;
     this.#valuations = valuations === undefined ? null : new ValuationTopics({ valuations, clock });
     this.#sinceMs = deps.clock.now();
-  }
-
-  /** Users whose log is being followed. */
-  get users(): number {
-    return this.#topics.size;
+    const { metrics } = deps;
+    metrics.collectedGauge('gateway_private_users', 'Users whose log connections of this process follow', [], () => [
+      [{}, this.#topics.size],
+    ]);
+    this.#lags = metrics.counter('gateway_private_lags_total', 'Private streams that went back to reading the log', []);
   }
 
   open(userId: string, outlet: PrivateOutlet): UserStreams {
@@ -117,7 +125,9 @@ export class PrivateStreams {
   #joinLog(streams: UserStreams, stream: PrivateStream, topic: UserTopic): LogSubscription {
     topic.holders += 1;
     const { userLog: log, clock } = this.#deps;
-    return new LogSubscription({ stream, topic, log, outlet: streams.outlet, now: () => clock.now() });
+    const { outlet } = streams;
+    const onLag = (): void => this.#lags.inc({});
+    return new LogSubscription({ stream, topic, log, outlet, onLag, now: () => clock.now() });
   }
 
   async #prepareValuation(streams: UserStreams, since: StreamPosition | undefined): Promise<PreparedStream> {
