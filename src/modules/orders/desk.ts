@@ -104,12 +104,18 @@ export interface ExecutionDesk {
     cursor: string | null,
     limit: number,
   ): Promise<Readonly<{ orders: readonly WorkingOrder[]; cursor: string }>>;
-  /** After commit of a user's command in any process; a hint, `commandsSince` is the truth. Answers how to stop listening. */
+  /**
+   * After commit of a user's command in any process, and of what a fill did to the rest of its list: an exit that was armed,
+   * changed its quantity, or ended. A hint, `commandsSince` is the truth. Answers how to stop listening.
+   */
   onCommand(listener: (order: WorkingOrder) => void): () => void;
 
   /** The order works in the book now (or waits for its trigger: `held`). */
   accept(ref: OrderRef, note?: EngineNote): Executed;
-  /** Money, fee, order, siblings and events at once. The last fill gives back what is left of the hold. */
+  /**
+   * Money, fee, order, siblings and events at once. The last fill gives back what is left of the hold. Within the price and
+   * quantity of an open order it cannot fail for lack of money; by quoteQuantity, `budgetOf` is what may be spent.
+   */
   fill(ref: OrderRef, fill: EngineFill, note?: EngineNote): Executed;
   /** Several fills of one walk through the book in one statement. */
   fillAll(ref: OrderRef, fills: readonly EngineFill[], note?: EngineNote): Executed;
