@@ -124,7 +124,7 @@ export async function readLogHeads(queries: Queries, userId: string): Promise<Lo
   };
 }
 
-/** Last sequence number of each user that has any: how a sweeper finds users whose news nobody was told. */
+/** Last sequence number of each user that has any. */
 export function readEventHeads(database: Database, userIds: readonly string[]): Promise<Map<string, number>> {
   assert(userIds.length <= READERS_LIMIT, `ledger: at most ${READERS_LIMIT} users at once`);
   return database.read('ledger.event_heads', async (queries) => {
@@ -136,6 +136,19 @@ export function readEventHeads(database: Database, userIds: readonly string[]): 
             .from(eventHeads)
             .where(inArray(eventHeads.userId, [...userIds]));
     return new Map(rows.map(({ userId, seq }) => [userId, seq]));
+  });
+}
+
+/** Users whose log goes on beyond what the reader has heard. Answers nothing about the others, who are nearly all. */
+export function readUsersBehind(database: Database, readers: readonly LogReader[]): Promise<readonly string[]> {
+  assert(readers.length <= READERS_LIMIT, `ledger: at most ${READERS_LIMIT} readers at once`);
+  const users = arrayText(readers.map(({ userId }) => userId));
+  const seqs = arrayText(readers.map(({ seq }) => seq));
+  return database.read('ledger.users_behind', async (queries) => {
+    const rows = await queries.execute<{ user_id: string }>(sql`select head.user_id
+      from unnest(${users}::uuid[], ${seqs}::bigint[]) as reader (user_id, seq)
+      join ledger.event_heads as head on head.user_id = reader.user_id and head.seq > reader.seq`);
+    return rows.map((row) => row.user_id);
   });
 }
 

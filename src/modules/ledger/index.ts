@@ -64,6 +64,8 @@ export interface Ledger {
   streamSince(page: Parameters<typeof events.readStreamSince>[1]): Promise<events.EventPage>;
   news(readers: readonly events.LogReader[], perReader: number): ReturnType<typeof events.readNews>;
   eventHeads(userIds: readonly string[]): Promise<Map<string, number>>;
+  /** How a sweeper finds users whose news nobody was told. */
+  usersBehind(readers: readonly events.LogReader[]): Promise<readonly string[]>;
   eventEpoch(): Promise<string>;
   assets(): Promise<Map<string, number>>;
 }
@@ -94,6 +96,7 @@ export function createLedger(deps: LedgerDeps): Ledger {
     streamSince: (page) => events.readStreamSince(database, page),
     news: (readers, perReader) => events.readNews(database, readers, perReader),
     eventHeads: (userIds) => events.readEventHeads(database, userIds),
+    usersBehind: (readers) => events.readUsersBehind(database, readers),
     eventEpoch: () => events.readEventEpoch(database),
     assets: () => queries.readAssets(database),
   };

@@ -17,7 +17,7 @@ const USERS_PER_READ = 250;
 const EVENTS_PER_USER = 100;
 
 export type FollowersSetup = Readonly<{
-  ledger: Pick<Ledger, 'news' | 'eventHeads'>;
+  ledger: Pick<Ledger, 'news' | 'usersBehind'>;
   scales: AssetScales;
   signals: Signals;
   log: Log;
@@ -178,12 +178,14 @@ export class LogFollowers {
   }
 
   async #sweep(): Promise<void> {
-    const users = [...this.#followed.keys()];
-    for (let from = 0; from < users.length; from += READERS_LIMIT) {
-      const heads = await this.#setup.ledger.eventHeads(users.slice(from, from + READERS_LIMIT));
-      for (const [userId, head] of heads) {
+    const readers = [...this.#followed.values()].map((followed) => ({
+      userId: followed.userId,
+      seq: leastSeq(followed),
+    }));
+    for (let from = 0; from < readers.length; from += READERS_LIMIT) {
+      for (const userId of await this.#setup.ledger.usersBehind(readers.slice(from, from + READERS_LIMIT))) {
         const followed = this.#followed.get(userId);
-        if (!followed || this.#behind.has(followed) || head <= leastSeq(followed)) continue;
+        if (!followed || this.#behind.has(followed)) continue;
         this.#found.inc({});
         this.#look(followed);
       }

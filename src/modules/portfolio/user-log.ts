@@ -12,7 +12,7 @@ import { AssetScales, balanceText, syncEvents } from './sync-event.ts';
 
 export type UserLogDeps = Readonly<{
   database: Database;
-  ledger: Pick<Ledger, 'eventsSince' | 'streamSince' | 'news' | 'eventHeads' | 'eventEpoch' | 'assets'>;
+  ledger: Pick<Ledger, 'eventsSince' | 'streamSince' | 'news' | 'usersBehind' | 'eventEpoch' | 'assets'>;
   signals: Signals;
   log: Log;
   metrics: Metrics;
