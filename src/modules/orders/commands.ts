@@ -77,7 +77,7 @@ export async function submit<T extends Order | OrderList>(
   if (answer.status === 'repeated') return accepted({ value: answer.answer as T, repeated: true });
   const value = answer.answer as T;
   const placed: readonly Order[] = 'orders' in value ? value.orders : [value as Order];
-  const events = placed.map((order) => ({ type: 'order', payload: order }));
+  const events = placed.map((order) => ({ type: 'order' as const, payload: order }));
   deps.tell(eventsOf(caller.userId, answer, events));
   deps.wake(placed.filter((order) => order.status === 'submitted').map((order) => newWork(caller.userId, order)));
   return accepted({ value, repeated: false });

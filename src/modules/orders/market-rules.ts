@@ -8,7 +8,7 @@ import type { Fixed } from './fixed.ts';
 import { lotOf, tickOf } from './pricing.ts';
 
 /** Smallest units below which the ledger keeps an amount, as `Fixed`: 10^36 units of 1e-18. */
-const AMOUNT_LIMIT: Fixed = 10n ** 36n;
+export const AMOUNT_LIMIT: Fixed = 10n ** 36n;
 /** A price further from the market than this is a slip of the finger: at most five times it, at least a fifth of it. */
 const BAND_FACTOR = 5n;
 /** What the ledger can name an asset. */

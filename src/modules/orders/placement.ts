@@ -7,9 +7,9 @@ import type { PlaceOrder, QuoteRequest } from '../../protocol/trading.ts';
 import { isFresh, referencePrice } from './books.ts';
 import type { BookSource, BookView } from './books.ts';
 import { fieldsVerdict, timeInForceOf, waitsForTrigger } from './field-rules.ts';
-import { fixed, plain } from './fixed.ts';
+import { fixed, plain, times } from './fixed.ts';
 import type { Fixed } from './fixed.ts';
-import { marketVerdict, openVerdict } from './market-rules.ts';
+import { AMOUNT_LIMIT, marketVerdict, openVerdict } from './market-rules.ts';
 import { protectionFromBook, protectionOfStop } from './pricing.ts';
 
 /** Columns of `orders.orders` that a placement says; the database adds the rest. Decimals as text. */
@@ -90,6 +90,8 @@ type Priced = Readonly<{ protection: Fixed | null; reference: Fixed | null }>;
 export function priceOrder(order: QuoteRequest, market: Market, book: BookView | null): Outcome<Priced, ErrorCode> {
   const reference = book && referencePrice(book);
   const given = order.protectionPrice === undefined ? null : fixed(order.protectionPrice);
+  if (given !== null && times(given, fixed(order.quantity ?? '0'), 'up') >= AMOUNT_LIMIT)
+    return refused('above_maximum', 'the order is worth more than can be kept');
   if (order.type === 'market') {
     if (book === null) return stale();
     const wish = {

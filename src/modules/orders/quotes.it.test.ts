@@ -146,6 +146,18 @@ describe('a quote', () => {
     valueOf(await rig.orders.execution.finish(refOf(limit), 'canceled', reason));
   });
 
+  it('of more than can be kept is refused, not broken', async () => {
+    const huge = '99999999999999999999';
+    for (const order of [
+      marketOrder({ quantity: '1000000000', protectionPrice: huge }),
+      marketOrder({ quantity: huge }),
+      limitOrder({ symbol: FINE_MARKET.symbol, quantity: '99999999999999999', price: '499' }),
+      limitOrder({ side: 'sell', quantity: huge }),
+    ]) {
+      expect(await rig.orders.desk.place(user, order, NO_KEY)).toMatchObject({ ok: false, code: 'above_maximum' });
+    }
+  });
+
   it('of an empty side is not fillable', async () => {
     rig.setBook(bookOf({ asks: [] }));
     expect(await code(marketOrder())).toBe('refused not_fillable');

@@ -9,6 +9,7 @@ import { ERRORS } from '../../protocol/errors.ts';
 import type { ErrorCode } from '../../protocol/errors.ts';
 import type { UserEvent } from '../ledger/index.ts';
 import type { WorkingOrder } from './desk.ts';
+import type { OrderNews } from './events.ts';
 
 /** The functions of migration 0009 that take one jsonb and answer one. */
 export type WriteFunction =
@@ -38,7 +39,7 @@ export type StepAnswer =
         status: 'done';
         works: readonly WorkingOrder[];
         userId: string;
-        events: readonly Readonly<{ type: string; payload: Readonly<Record<string, unknown>> }>[];
+        events: readonly OrderNews[];
       }>);
 
 /** Each may be sent again when nobody knows whether it happened: by key, by order id or by token it is known again. */
@@ -65,11 +66,7 @@ export function refusalOf(answer: RefusedAnswer): Refused<ErrorCode> {
 }
 
 /** Events in the order of their numbers: the ledger's first, then the orders'. */
-export function eventsOf(
-  userId: string,
-  answer: Told,
-  events: readonly Readonly<{ type: string; payload: Readonly<Record<string, unknown>> }>[],
-): UserEvent[] {
+export function eventsOf(userId: string, answer: Told, events: readonly OrderNews[]): UserEvent[] {
   const own = events.map((event, index) => ({ userId, seq: answer.firstSeq + index, ...event, atMs: answer.atMs }));
   return [...answer.money, ...own];
 }
