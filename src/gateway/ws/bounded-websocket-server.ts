@@ -23,6 +23,13 @@ const CONTROL_STRIKES_LIMIT = 100;
 /** No pong is queued behind more unsent bytes than this: a peer that does not read does not need it. */
 const PONG_BACKLOG_BYTES = 262_144;
 
+const clients = new WeakMap<IncomingMessage, WebSocket>();
+
+/** The WebSocket that came of a handshake: engine.io keeps it to itself. */
+export function webSocketOf(request: IncomingMessage): WebSocket {
+  return clients.get(request)!;
+}
+
 /** `ws` with every inbound allowance bounded; also given to engine.io as its `wsEngine`. */
 export class BoundedWebSocketServer extends WebSocketServer {
   constructor(options: ServerOptions) {
@@ -37,6 +44,7 @@ export class BoundedWebSocketServer extends WebSocketServer {
   ): void {
     super.handleUpgrade(request, socket, head, (client, sameRequest) => {
       limitControlFrames(client);
+      clients.set(request, client);
       callback(client, sameRequest);
     });
   }

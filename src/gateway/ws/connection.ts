@@ -55,7 +55,8 @@ export class Connection {
       wire,
       limits: context.limits,
       clock: context.clock,
-      traffic: context.metrics.traffic[wire.door],
+      traffic: context.metrics.traffic[wire.codec.door],
+      egress: context.egress,
       onSuspect: () => hooks.onSuspect(this),
       onSlow: (backlog, action, reason) => this.#onSlow(backlog, action, reason),
       onRoom: () => this.#userStreams?.pump(),
@@ -92,11 +93,11 @@ export class Connection {
   }
 
   event<K extends keyof SystemEvents>(name: K, data: SystemEvents[K]): void {
-    if (this.isOpen) this.delivery.control(this.wire.event(name, data));
+    if (this.isOpen) this.delivery.control(this.wire.codec.event(name, data));
   }
 
   reply(address: ReplyAddress, body: ReplyBody): void {
-    const frame = this.isOpen ? this.wire.reply(address, body) : null;
+    const frame = this.isOpen ? this.wire.codec.reply(address, body) : null;
     if (frame !== null) this.delivery.control(frame);
   }
 
@@ -122,6 +123,7 @@ export class Connection {
       told: view.state,
       pushedBeat: NO_BEAT,
       notBeforeMs: 0,
+      batchMs: null,
     };
     topic.subscriptions.add(subscription);
     this.subscriptions.set(topic.spec.name, subscription);
@@ -161,7 +163,7 @@ export class Connection {
     const { code, reason } = CLOSE_CODES[name];
     this.#closeCode = code;
     this.#leaveAll();
-    const goodbye = this.wire.event('closing', { code, reason, reconnect: mayReconnect(code) });
+    const goodbye = this.wire.codec.event('closing', { code, reason, reconnect: mayReconnect(code) });
     this.delivery.finish(goodbye, name !== 'slow_consumer');
     this.#graceTimer = setTimeout(() => this.wire.terminate(), CLOSE_GRACE_MS);
     this.wire.close(code, reason);
@@ -179,8 +181,13 @@ export class Connection {
     this.#leaveAll();
     this.delivery.dispose();
     const said = this.#closeCode ?? code;
-    this.#context.metrics.closed(this.wire.door, said);
-    this.#context.log.debug({ event: 'connection_closed', connectionId: this.id, door: this.wire.door, code: said });
+    this.#context.metrics.closed(this.wire.codec.door, said);
+    this.#context.log.debug({
+      event: 'connection_closed',
+      connectionId: this.id,
+      door: this.wire.codec.door,
+      code: said,
+    });
     this.#hooks.onClosed(this);
   }
 

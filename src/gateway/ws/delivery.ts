@@ -4,13 +4,17 @@ import type { Clock } from '../../kernel/clock.ts';
 import type { ConnectionLimits } from '../../protocol/limits.ts';
 import type { StreamPosition, StreamState } from '../../protocol/messages.ts';
 import { conflatedJson, gapJson, samePosition, sameState, stateJson } from './catch-up.ts';
+import { AT_ONCE } from './egress.ts';
+import type { Egress, Outbound } from './egress.ts';
+import { GATHER_FROM_FRAMES, endOfWindow } from './flush-window.ts';
+import type { Frame } from './frame.ts';
 import type { Traffic } from './hub-metrics.ts';
 import type { Backlog } from './outbox.ts';
 import { Outbox } from './outbox.ts';
 import { CALM_AGE_MS, CALM_MS, CONFLATED_INTERVAL_MS, closeReason, conflationReason } from './slow-consumer.ts';
 import type { SlowReason } from './slow-consumer.ts';
 import type { Recipient, Subscription } from './topic.ts';
-import type { Frame, Wire } from './wire.ts';
+import type { Wire } from './wire.ts';
 
 /** Private streams add nothing to a backlog beyond this: they read on from their log when it is shorter. */
 const PRIVATE_BACKLOG = { frames: 128, bytes: 131_072 } as const;
@@ -20,6 +24,7 @@ export type DeliverySetup = Readonly<{
   limits: ConnectionLimits;
   clock: Clock;
   traffic: Traffic;
+  egress: Egress;
   /** The backlog passed a limit just now; the next `check` should come soon, but after the socket had its turn. */
   onSuspect: () => void;
   onSlow: (backlog: Backlog, action: 'conflating' | 'recovered', reason: SlowReason | null) => void;
@@ -42,11 +47,15 @@ export class Delivery implements Recipient {
   #conflating = false;
   #calmSinceMs: number | null = null;
   #beat = 0;
+  /** Sent since the last `pace`. */
+  #liveFrames = 0;
+  #gathers = false;
 
   constructor(setup: DeliverySetup) {
     this.#setup = setup;
     this.#outbox = new Outbox({
       wire: setup.wire,
+      egress: setup.egress,
       traffic: setup.traffic,
       waitingLimitFrames: setup.limits.closeQueuedFrames,
       onDrain: () => this.catchUp(setup.clock.monotonic()),
@@ -63,15 +72,20 @@ export class Delivery implements Recipient {
 
   /** A reply or a system event: never conflated, kept in order with everything else. */
   control(frame: Frame): void {
-    if (!this.#outbox.send(frame, null, null, this.#setup.clock.monotonic())) this.#setup.onHopeless('frames');
+    const nowMs = this.#setup.clock.monotonic();
+    const outbound = { frame, subscription: null, before: null, tellsState: false, batched: false };
+    if (!this.#outbox.send(outbound, nowMs, AT_ONCE)) this.#setup.onHopeless('frames');
     else this.#suspectIfBehind();
   }
 
   /** A push of a private stream: kept in order and never thrown away. False when it has to wait for `onRoom`. */
   pushPrivate(prepared: PreparedMessage): boolean {
     const { frames, bytes } = this.#outbox;
-    if (frames >= PRIVATE_BACKLOG.frames || bytes >= PRIVATE_BACKLOG.bytes) return false;
-    this.control(this.#setup.wire.push(prepared));
+    if (frames >= PRIVATE_BACKLOG.frames || bytes >= PRIVATE_BACKLOG.bytes) {
+      this.#outbox.awaitRoom();
+      return false;
+    }
+    this.control(this.#setup.wire.codec.push(prepared));
     return true;
   }
 
@@ -83,8 +97,15 @@ export class Delivery implements Recipient {
     }
     // What is owed will be made from the stream as it stands then, this message included.
     if (subscription.phase !== 'live') return;
-    this.#pushMessage(subscription, prepared, nowMs);
+    this.#pushMessage(subscription, prepared, nowMs, this.#dueOf(subscription, nowMs));
     this.#suspectIfBehind();
+  }
+
+  /** Whether live messages wait for their streams' windows from now on; called regularly, `elapsedMs` after the last time. */
+  pace(isHubBusy: boolean, elapsedMs: number, windowMs: number): void {
+    const framesPerWindow = (this.#liveFrames / Math.max(1, elapsedMs)) * windowMs;
+    this.#gathers = isHubBusy && framesPerWindow >= GATHER_FROM_FRAMES;
+    this.#liveFrames = 0;
   }
 
   reset(subscription: Subscription, nowMs: number): void {
@@ -112,9 +133,15 @@ export class Delivery implements Recipient {
     this.#setup.onRoom();
     if (this.#owed.size === 0) return;
     // A slow connection gets its next round of snapshots only after it has taken everything of the last.
-    if (this.#conflating && this.#outbox.frames > 0) return;
+    if (this.#conflating && this.#outbox.frames > 0) return this.#outbox.awaitRoom();
+    this.#pay(nowMs);
+    // Positions have moved on: what was made now is not to be thrown away again.
+    this.#outbox.handGathered();
+  }
+
+  #pay(nowMs: number): void {
     for (const subscription of this.#owed) {
-      if (!this.#outbox.hasRoom) return;
+      if (!this.#outbox.hasRoom) return this.#outbox.awaitRoom();
       if (this.#conflating && subscription.notBeforeMs > nowMs) continue;
       if (!this.#bringUp(subscription, nowMs)) continue;
       this.#owed.delete(subscription);
@@ -152,7 +179,7 @@ export class Delivery implements Recipient {
     this.#outbox.dropStreamFrames(() => undefined);
     if (keepReplies) this.#outbox.flush();
     this.#outbox.discard();
-    this.#setup.wire.write(goodbye, () => undefined);
+    this.#setup.wire.write(goodbye.bytes, () => undefined);
   }
 
   /** The socket is gone: nothing that waits holds memory any more. */
@@ -173,8 +200,9 @@ export class Delivery implements Recipient {
   #conflate(backlog: Backlog, reason: SlowReason): void {
     this.#conflating = true;
     this.#calmSinceMs = null;
-    this.#setup.traffic.dropped += this.#outbox.dropStreamFrames((subscription, before) => {
-      if (subscription.phase === 'live') this.#miss(subscription, before);
+    this.#setup.traffic.dropped += this.#outbox.dropStreamFrames(({ subscription, before, tellsState }) => {
+      if (tellsState) subscription!.told = null;
+      if (subscription!.phase === 'live') this.#miss(subscription!, before!);
     });
     this.#setup.onSlow(backlog, 'conflating', reason);
   }
@@ -218,8 +246,11 @@ export class Delivery implements Recipient {
       return true;
     }
     for (const prepared of missed) {
-      if (!this.#outbox.hasRoom) return false;
-      this.#pushMessage(subscription, prepared, nowMs);
+      if (!this.#outbox.hasRoom) {
+        this.#outbox.awaitRoom();
+        return false;
+      }
+      this.#pushMessage(subscription, prepared, nowMs, AT_ONCE);
     }
     return true;
   }
@@ -239,7 +270,7 @@ export class Delivery implements Recipient {
     if (snapshot !== null) {
       if (cause === 'slow_consumer' && behind && !trades) {
         this.#pushJson(subscription, conflatedJson(snapshot, at), nowMs);
-      } else this.#send(subscription, this.#setup.wire.push(snapshot), nowMs);
+      } else this.#sendBase(subscription, this.#setup.wire.codec.push(snapshot), nowMs);
       told = true;
     }
     subscription.at = position;
@@ -248,7 +279,8 @@ export class Delivery implements Recipient {
   }
 
   #tellState(subscription: Subscription, view: StreamView, position: StreamPosition, nowMs: number): void {
-    if (!sameState(subscription.told, view.state)) this.#pushState(subscription, view, position, nowMs);
+    if (subscription.told === null || !sameState(subscription.told, view.state))
+      this.#pushState(subscription, view, position, nowMs);
   }
 
   #pushState(subscription: Subscription, view: StreamView, position: StreamPosition, nowMs: number): void {
@@ -256,19 +288,32 @@ export class Delivery implements Recipient {
     this.#pushJson(subscription, stateJson(view, position, this.#setup.clock.now()), nowMs);
   }
 
-  #pushMessage(subscription: Subscription, prepared: PreparedMessage, nowMs: number): void {
+  #dueOf({ topic, batchMs }: Subscription, nowMs: number): number {
+    if (batchMs !== null) return endOfWindow(nowMs, batchMs);
+    return this.#gathers ? topic.dueMs : AT_ONCE;
+  }
+
+  #pushMessage(subscription: Subscription, prepared: PreparedMessage, nowMs: number, dueMs: number): void {
+    this.#liveFrames += 1;
     const before = subscription.at;
     subscription.at = prepared.message;
     if (prepared.message.kind === 'state') subscription.told = prepared.message.data as StreamState;
-    this.#send(subscription, this.#setup.wire.push(prepared), nowMs, before);
+    const frame = this.#setup.wire.codec.push(prepared);
+    const tellsState = prepared.message.kind === 'state';
+    this.#send({ frame, subscription, before, tellsState, batched: subscription.batchMs !== null }, nowMs, dueMs);
   }
 
   #pushJson(subscription: Subscription, json: string, nowMs: number): void {
-    this.#send(subscription, this.#setup.wire.pushJson(json), nowMs);
+    this.#sendBase(subscription, this.#setup.wire.codec.pushJson(json), nowMs);
   }
 
-  #send(subscription: Subscription, frame: Frame, nowMs: number, before: StreamPosition = subscription.at): void {
-    subscription.pushedBeat = this.#beat;
-    if (!this.#outbox.send(frame, subscription, before, nowMs)) this.#setup.onHopeless('frames');
+  #sendBase(subscription: Subscription, frame: Frame, nowMs: number): void {
+    const { at: before, batchMs } = subscription;
+    this.#send({ frame, subscription, before, tellsState: true, batched: batchMs !== null }, nowMs, AT_ONCE);
+  }
+
+  #send(outbound: Outbound & { subscription: Subscription }, nowMs: number, dueMs: number): void {
+    outbound.subscription.pushedBeat = this.#beat;
+    if (!this.#outbox.send(outbound, nowMs, dueMs)) this.#setup.onHopeless('frames');
   }
 }

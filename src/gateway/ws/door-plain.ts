@@ -1,14 +1,13 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
-import type { PreparedMessage } from '../../protocol/envelope.ts';
 import { RequestSchema } from '../../protocol/messages.ts';
-import type { SystemEvents } from '../../protocol/messages.ts';
 import { BoundedWebSocketServer } from './bounded-websocket-server.ts';
+import { plainCodec } from './codec.ts';
 import type { Hub } from './hub.ts';
 import type { Inbound } from './requests.ts';
-import { textFrame } from './text-frame.ts';
+import { SocketPipe } from './socket-pipe.ts';
 import type { UpgradeRouter } from './upgrade-router.ts';
-import type { Frame, Peer, ReplyAddress, ReplyBody, Wire } from './wire.ts';
+import type { Peer, ReplyAddress, Wire } from './wire.ts';
 
 export const PLAIN_DOOR_PATH = '/ws';
 /** How often the server pings; a peer that has been silent for two rounds is gone. */
@@ -83,52 +82,27 @@ function idOf(value: unknown): ReplyAddress {
   return parsed.success ? parsed.data : null;
 }
 
-/** Frames are written to the socket itself: `ws` sends each in one piece too, so that its control frames fall between them. */
 class PlainWire implements Wire {
-  readonly door = 'plain';
+  readonly codec = plainCodec;
   readonly #client: WebSocket;
-  readonly #socket: Socket;
+  readonly #pipe: SocketPipe;
   readonly #pingIntervalMs: number;
-  readonly #uncork = (): void => {
-    this.#corked = false;
-    this.#socket.uncork();
-  };
-  #corked = false;
   #pingedMs = performance.now();
   /** The peer was heard since the last ping. */
   alive = true;
 
   constructor(client: WebSocket, socket: Socket, pingIntervalMs: number) {
     this.#client = client;
-    this.#socket = socket;
+    this.#pipe = new SocketPipe(client, socket);
     this.#pingIntervalMs = pingIntervalMs;
   }
 
-  push(prepared: PreparedMessage): Frame {
-    return (prepared.frames.plain ??= { buffer: textFrame('', prepared.json, '') }) as Frame;
+  write(bytes: Buffer, written: () => void): boolean {
+    return this.#pipe.write(bytes, written);
   }
 
-  pushJson(json: string): Frame {
-    return { buffer: textFrame('', json, '') };
-  }
-
-  event<K extends keyof SystemEvents>(event: K, data: SystemEvents[K]): Frame {
-    return { buffer: textFrame('', JSON.stringify({ event, data }), '') };
-  }
-
-  reply(address: ReplyAddress, body: ReplyBody): Frame {
-    return { buffer: textFrame('', JSON.stringify({ id: address, ...body }), '') };
-  }
-
-  /** What one turn of the event loop writes leaves in one system call: many streams often publish in the same turn. */
-  write(frame: Frame, written: () => void): void {
-    if (this.#client.readyState !== this.#client.OPEN) return;
-    if (!this.#corked) {
-      this.#corked = true;
-      this.#socket.cork();
-      process.nextTick(this.#uncork);
-    }
-    this.#socket.write(frame.buffer, written);
+  descriptor(): number {
+    return this.#pipe.descriptor();
   }
 
   keepAlive(): 'alive' | 'dead' {
@@ -137,7 +111,7 @@ class PlainWire implements Wire {
     if (!this.alive) return 'dead';
     this.alive = false;
     this.#pingedMs = nowMs;
-    if (this.#client.readyState === this.#client.OPEN) this.#client.ping();
+    if (this.#pipe.isOpen) this.#client.ping();
     return 'alive';
   }
 

@@ -6,7 +6,6 @@ import type { Envelope } from '../../protocol/messages.ts';
 import { until } from './raw-client-contract.ts';
 import type { ServerRig } from './server-rig-contract.ts';
 import { startServer } from './server-rig-contract.ts';
-import { textFrame } from './text-frame.ts';
 
 const BOOK = 'book:sandbox:BTC/USDT:25:100ms';
 
@@ -98,28 +97,6 @@ test('the WebSocket that Node and browsers bring speaks to the plain door', asyn
   await rig.doors.drain({ spreadMs: 0, deadlineMs: 5_000 });
   await until(() => closed !== undefined, 'the close');
   expect(closed).toMatchObject({ code: 3001, reason: 'shutdown' });
-});
-
-test('the libraries still send a frame that was made beforehand: else every receiver would pay for encoding again', async () => {
-  rig = await startServer();
-  const socket = connect();
-  const received: unknown[] = [];
-  socket.on('message', (value) => received.push(value));
-  await until(() => rig.hub.connectionCount === 1, 'the connection');
-  // Frame and text say different things: what arrives shows which of them was sent.
-  const frame = textFrame('42["message",', '"the frame"', ']');
-  const [connection] = rig.hub.connections();
-  const ours = connection!.wire.event('draining', { afterMs: 1 });
-  expect(ours.packet!.options.wsPreEncodedFrame).toEqual([ours.buffer]);
-  connection!.wire.write(
-    {
-      buffer: frame,
-      packet: { text: '2["message","the text"]', options: { compress: false, wsPreEncodedFrame: [frame] } },
-    },
-    () => received.push('written'),
-  );
-  await until(() => received.length === 2, 'the frame and the word that it was written');
-  expect(new Set(received)).toEqual(new Set(['the frame', 'written']));
 });
 
 const python = `

@@ -7,6 +7,7 @@ import type { Log } from '../../platform/log.ts';
 import type { ErrorCode } from '../../protocol/errors.ts';
 import type { ConnectionLimits } from '../../protocol/limits.ts';
 import type { Authenticator } from './authentication.ts';
+import type { Egress } from './egress.ts';
 import type { HubMetrics } from './hub-metrics.ts';
 import type { PrivateStreams } from './private-streams.ts';
 import type { StreamGate } from './stream-gate.ts';
@@ -39,6 +40,7 @@ export type HubContext = Readonly<{
   log: Log;
   metrics: HubMetrics;
   topics: Topics;
+  egress: Egress;
   gate: StreamGate;
   accounts: HubAccounts | null;
   /** Null exactly when there are no accounts. */

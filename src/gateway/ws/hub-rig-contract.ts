@@ -105,6 +105,13 @@ export class RigClient {
     return entry?.type === 'reply' ? (entry.body as never) : undefined;
   }
 
+  /** Sends a request and waits for its reply, which leaves at the end of the turn. */
+  async answer(method: string, params?: unknown): Promise<ReturnType<RigClient['reply']>> {
+    const id = this.send(method, params);
+    await new Promise<void>((resolve) => process.nextTick(resolve));
+    return this.reply(id);
+  }
+
   results(id: number): SubscribeResult[] {
     return this.reply(id)?.result as SubscribeResult[];
   }

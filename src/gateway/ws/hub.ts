@@ -4,12 +4,15 @@ import type { Random } from '../../kernel/random.ts';
 import type { MarketDirectory, StreamCache } from '../../modules/market/index.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Metrics } from '../../platform/metrics.ts';
+import type { NativeWriter } from '../../platform/native-writer/native-writer.ts';
 import { CONNECTION_LIMITS } from '../../protocol/limits.ts';
 import type { ConnectionLimits } from '../../protocol/limits.ts';
 import type { PreparedMessage } from '../../protocol/envelope.ts';
 import { Authenticator } from './authentication.ts';
 import { Connection } from './connection.ts';
 import type { HubAccounts, HubContext } from './hub-context.ts';
+import { Egress } from './egress.ts';
+import { BUSY_FRAMES_PER_SECOND, FLUSH_WINDOW_LIMIT_MS } from './flush-window.ts';
 import { createHubMetrics } from './hub-metrics.ts';
 import type { HubFigures, HubMetrics } from './hub-metrics.ts';
 import { InboundGuard } from './inbound-guard.ts';
@@ -40,6 +43,10 @@ export type HubOptions = Readonly<{
   metrics: Metrics;
   accounts?: HubAccounts;
   limits?: Partial<ConnectionLimits>;
+  /** Sends to many sockets in one call where it can; without it everything goes through the sockets' streams. */
+  nativeWriter?: NativeWriter | null;
+  /** The longest that messages may wait for others to the same socket while the hub is busy: 0 to 50 ms (the default). */
+  flushWindowMs?: number;
   coldStreamMs?: number;
 }>;
 
@@ -76,6 +83,8 @@ class LiveHub implements Hub {
   readonly #metrics: HubMetrics;
   readonly #topics: Topics;
   readonly #privateStreams: PrivateStreams | null;
+  readonly #egress: Egress;
+  readonly #flushWindowMs: number;
   readonly #context: HubContext;
   readonly #intake: RequestIntake;
   readonly #connections = new Set<Connection>();
@@ -87,6 +96,7 @@ class LiveHub implements Hub {
   readonly #onEmpty = new Set<() => void>();
   #opened = 0;
   #tick = 0;
+  #pacedMs: number;
   #fanOuts = 0;
   #draining = false;
 
@@ -96,6 +106,13 @@ class LiveHub implements Hub {
     this.#random = options.random;
     this.#log = options.log;
     this.#metrics = createHubMetrics(options.metrics, () => this.#figures());
+    this.#flushWindowMs = Math.min(options.flushWindowMs ?? FLUSH_WINDOW_LIMIT_MS, FLUSH_WINDOW_LIMIT_MS);
+    this.#pacedMs = this.#clock.monotonic();
+    this.#egress = new Egress({
+      native: options.nativeWriter ?? null,
+      clockMs: () => this.#clock.monotonic(),
+      onNativeFault: (error) => this.#log.error({ event: 'native_writer_fault', err: error }),
+    });
     this.#topics = new Topics({
       cache: options.cache,
       clockMs: () => this.#clock.monotonic(),
@@ -112,6 +129,7 @@ class LiveHub implements Hub {
       log: this.#log,
       metrics: this.#metrics,
       topics: this.#topics,
+      egress: this.#egress,
       gate: createStreamGate(options.directory),
       accounts,
       authenticator: this.authenticator,
@@ -149,7 +167,7 @@ class LiveHub implements Hub {
     this.#connections.add(connection);
     this.#opened += 1;
     this.#slots[this.#opened % this.#slots.length]!.add(connection);
-    this.#log.debug({ event: 'connection_opened', connectionId: connection.id, door: wire.door });
+    this.#log.debug({ event: 'connection_opened', connectionId: connection.id, door: wire.codec.door });
     connection.event('welcome', {
       protocol: 1,
       connectionId: connection.id,
@@ -186,6 +204,7 @@ class LiveHub implements Hub {
     for (const timer of this.#drainTimers) clearTimeout(timer);
     this.#drainTimers.clear();
     for (const connection of this.#connections) connection.close('shutdown');
+    this.#egress.stop();
     this.#metrics.carryOver();
   }
 
@@ -222,10 +241,20 @@ class LiveHub implements Hub {
   #onTick(): void {
     this.#tick += 1;
     const nowMs = this.#clock.monotonic();
+    this.#pace(nowMs);
     for (const connection of this.#connections) if (connection.isOpen) connection.delivery.check(nowMs);
     for (const connection of this.#slots[this.#tick % this.#slots.length]!) connection.heartbeat();
     this.authenticator?.check();
     this.#metrics.carryOver();
+  }
+
+  /** Chooses flush windows by what the last tick has seen. */
+  #pace(nowMs: number): void {
+    const elapsedMs = Math.max(1, nowMs - this.#pacedMs);
+    this.#pacedMs = nowMs;
+    const isBusy = this.#egress.takeAdded() / (elapsedMs / 1_000) >= BUSY_FRAMES_PER_SECOND;
+    for (const topic of this.#topics) topic.pace(elapsedMs, this.#flushWindowMs);
+    for (const { delivery } of this.#connections) delivery.pace(isBusy, elapsedMs, this.#flushWindowMs);
   }
 
   /** Judged after the event loop has been round once, so that a burst within one turn is not taken for slowness. */
@@ -254,7 +283,7 @@ class LiveHub implements Hub {
     let subscriptions = 0;
     let conflating = 0;
     for (const connection of this.#connections) {
-      connections[connection.wire.door] += 1;
+      connections[connection.wire.codec.door] += 1;
       subscriptions += connection.streams.length;
       if (connection.delivery.conflating) conflating += 1;
       const own = connection.delivery.backlog(nowMs);

@@ -1,7 +1,6 @@
-import type { PreparedMessage } from '../../protocol/envelope.ts';
-import type { Envelope, SystemEvents } from '../../protocol/messages.ts';
-import { textFrame } from './text-frame.ts';
-import type { Frame, ReplyAddress, ReplyBody, Wire } from './wire.ts';
+import type { Envelope } from '../../protocol/messages.ts';
+import { plainCodec } from './codec.ts';
+import type { ReplyAddress, ReplyBody, Wire } from './wire.ts';
 
 export type WireEntry =
   | { type: 'push'; envelope: Envelope }
@@ -10,21 +9,21 @@ export type WireEntry =
 
 /** A socket that the test opens and closes: `stalled` takes frames but never reports them written, like a peer that does not read. */
 export class MemoryWire implements Wire {
-  readonly door = 'plain';
+  readonly codec = plainCodec;
   /** What has left the process, in order. */
   readonly log: WireEntry[] = [];
   readonly closes: { code: number; reason: string }[] = [];
   terminated = false;
   onEntry: (entry: WireEntry) => void = () => {};
   #stalled = false;
-  #held: { frame: Frame; written: () => void }[] = [];
+  #held: { bytes: Buffer; written: () => void }[] = [];
 
-  get heldFrames(): number {
+  get heldWrites(): number {
     return this.#held.length;
   }
 
   get heldBytes(): number {
-    return this.#held.reduce((sum, { frame }) => sum + frame.buffer.length, 0);
+    return this.#held.reduce((sum, { bytes }) => sum + bytes.length, 0);
   }
 
   stall(): void {
@@ -37,29 +36,22 @@ export class MemoryWire implements Wire {
     this.release(this.#held.length);
   }
 
-  release(frames: number): void {
-    for (const { frame, written } of this.#held.splice(0, frames)) this.#deliver(frame, written);
+  release(writes: number): void {
+    for (const { bytes, written } of this.#held.splice(0, writes)) {
+      this.#deliver(bytes);
+      process.nextTick(written);
+    }
   }
 
-  push(prepared: PreparedMessage): Frame {
-    return (prepared.frames.plain ??= { buffer: textFrame('', prepared.json, '') }) as Frame;
+  write(bytes: Buffer, written: () => void): boolean {
+    if (this.#stalled) this.#held.push({ bytes, written });
+    else this.#deliver(bytes);
+    return !this.#stalled;
   }
 
-  pushJson(json: string): Frame {
-    return { buffer: textFrame('', json, '') };
-  }
-
-  event<K extends keyof SystemEvents>(event: K, data: SystemEvents[K]): Frame {
-    return this.pushJson(JSON.stringify({ event, data }));
-  }
-
-  reply(id: ReplyAddress, body: ReplyBody): Frame {
-    return this.pushJson(JSON.stringify({ id, ...body }));
-  }
-
-  write(frame: Frame, written: () => void): void {
-    if (this.#stalled) this.#held.push({ frame, written });
-    else this.#deliver(frame, written);
+  /** Not of this world: there is nothing to send natively on. */
+  descriptor(): number {
+    return -1;
   }
 
   keepAlive(): 'alive' {
@@ -74,17 +66,32 @@ export class MemoryWire implements Wire {
     this.terminated = true;
   }
 
-  #deliver({ buffer }: Frame, written: () => void): void {
-    const headerBytes = buffer[1]! < 126 ? 2 : buffer[1] === 126 ? 4 : 10;
-    const value = JSON.parse(buffer.toString('utf8', headerBytes));
-    const entry: WireEntry =
-      'stream' in value
-        ? { type: 'push', envelope: value }
-        : 'event' in value
-          ? { type: 'event', name: value.event, data: value.data }
-          : { type: 'reply', id: value.id, body: value };
+  #deliver(bytes: Buffer): void {
+    for (const text of textsOf(bytes)) {
+      const value = JSON.parse(text);
+      if ('batch' in value) for (const envelope of value.batch) this.#take({ type: 'push', envelope });
+      else if ('stream' in value) this.#take({ type: 'push', envelope: value });
+      else if ('event' in value) this.#take({ type: 'event', name: value.event, data: value.data });
+      else this.#take({ type: 'reply', id: value.id, body: value });
+    }
+  }
+
+  #take(entry: WireEntry): void {
     this.log.push(entry);
     this.onEntry(entry);
-    process.nextTick(written);
   }
+}
+
+/** The messages of bytes that are whole frames. */
+export function textsOf(bytes: Buffer): string[] {
+  const texts: string[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const short = bytes[at + 1]!;
+    const head = short < 126 ? 2 : short === 126 ? 4 : 10;
+    const size =
+      short < 126 ? short : short === 126 ? bytes.readUInt16BE(at + 2) : Number(bytes.readBigUInt64BE(at + 2));
+    texts.push(bytes.toString('utf8', at + head, at + head + size));
+    at += head + size;
+  }
+  return texts;
 }

@@ -1,54 +1,68 @@
 import { BoundedQueue } from '../../kernel/bounded-queue.ts';
-import type { StreamPosition } from '../../protocol/messages.ts';
+import { AT_ONCE } from './egress.ts';
+import type { Egress, Outbound } from './egress.ts';
 import type { Traffic } from './hub-metrics.ts';
-import type { Subscription } from './topic.ts';
-import type { Frame, Wire } from './wire.ts';
+import type { Wire } from './wire.ts';
 
 /**
- * At most this much is handed to the socket at a time; the rest waits here, where it is counted exactly and can still be
- * thrown away. engine.io's write buffer has no cap, and `ws.bufferedAmount` does not see it.
+ * At most this much is handed to the socket at a time, and nothing more until all of it has left; the rest waits here, where it
+ * is counted exactly and can still be thrown away. Streams and libraries have no cap of their own.
  */
 const WINDOW_BYTES = 65_536;
-const WINDOW_FRAMES = 64;
+const WINDOW_FRAMES = 256;
 
 /** What has not left this process yet. `ageMs` is the age of the oldest of it. */
 export type Backlog = Readonly<{ frames: number; bytes: number; ageMs: number }>;
 
-/** `before` is where the subscription stood before this frame: the place to return to when the frame is thrown away. */
-type Waiting = Readonly<{ frame: Frame; origin: Origin | null; sinceMs: number }>;
-type Origin = Readonly<{ subscription: Subscription; before: StreamPosition }>;
+type Waiting = Readonly<{ outbound: Outbound; sinceMs: number }>;
 
-/** One connection's way out: first in, first out, never more than `limits` frames waiting. */
+export type OutboxSetup = Readonly<{
+  wire: Wire;
+  egress: Egress;
+  traffic: Traffic;
+  waitingLimitFrames: number;
+  /** After `awaitRoom`: everything has left. */
+  onDrain: () => void;
+}>;
+
+/**
+ * One connection's way out: first in, first out. A frame is gathered (in the egress, until its window ends), then handed to the
+ * socket; while that has not taken everything, frames wait, never more than `waitingLimitFrames`.
+ */
 export class Outbox {
-  readonly #wire: Wire;
-  readonly #traffic: Traffic;
-  readonly #waiting: BoundedQueue<Waiting>;
-  readonly #onDrain: () => void;
-  readonly #onWritten = (): void => this.#written();
+  readonly #setup: OutboxSetup;
+  /** The egress's: this outbox's list of gathered frames, and when it is due. */
+  head = -1;
+  tail = -1;
+  dueMs = 0;
+  #waiting: BoundedQueue<Waiting> | null = null;
   #waitingBytes = 0;
+  #gatheredFrames = 0;
+  #gatheredBytes = 0;
   #handedFrames = 0;
   #handedBytes = 0;
   #oldestMs = 0;
+  #roomAwaited = false;
 
-  /** `onDrain` is called whenever everything handed to the socket has left and there may be room again. */
-  constructor(options: { wire: Wire; traffic: Traffic; waitingLimitFrames: number; onDrain: () => void }) {
-    this.#wire = options.wire;
-    this.#traffic = options.traffic;
-    this.#waiting = new BoundedQueue(options.waitingLimitFrames);
-    this.#onDrain = options.onDrain;
+  constructor(setup: OutboxSetup) {
+    this.#setup = setup;
+  }
+
+  get wire(): Wire {
+    return this.#setup.wire;
   }
 
   get frames(): number {
-    return this.#handedFrames + this.#waiting.length;
+    return this.#handedFrames + this.#gatheredFrames + (this.#waiting?.length ?? 0);
   }
 
   get bytes(): number {
-    return this.#handedBytes + this.#waitingBytes;
+    return this.#handedBytes + this.#gatheredBytes + this.#waitingBytes;
   }
 
-  /** The next frame would go straight to the socket. */
+  /** The next frame would not have to wait for the socket. */
   get hasRoom(): boolean {
-    return this.#waiting.length === 0 && this.#handedFrames < WINDOW_FRAMES && this.#handedBytes < WINDOW_BYTES;
+    return this.#handedFrames === 0 && this.#waiting === null;
   }
 
   backlog(nowMs: number): Backlog {
@@ -60,74 +74,132 @@ export class Outbox {
   }
 
   /** False when the queue is full: the frame is lost, and the connection with it. */
-  send(frame: Frame, subscription: Subscription | null, before: StreamPosition | null, nowMs: number): boolean {
+  send(outbound: Outbound, nowMs: number, dueMs: number): boolean {
     if (this.hasRoom) {
-      this.#hand(frame, nowMs);
+      this.#gather(outbound, nowMs, dueMs);
       return true;
     }
-    const origin = subscription && before && { subscription, before };
-    if (!this.#waiting.offer({ frame, origin, sinceMs: nowMs })) return false;
-    this.#waitingBytes += frame.buffer.length;
+    this.#waiting ??= new BoundedQueue(this.#setup.waitingLimitFrames);
+    if (!this.#waiting.offer({ outbound, sinceMs: nowMs })) return false;
+    this.#waitingBytes += outbound.frame.bytes.length;
     return true;
   }
 
-  /** Throws away what streams have waiting and keeps replies and events, in order. Answers how many frames went. */
-  dropStreamFrames(onDropped: (subscription: Subscription, before: StreamPosition) => void): number {
-    const all = this.#waiting.takeAll();
+  /** Has `onDrain` called when everything has left. */
+  awaitRoom(): void {
+    this.#roomAwaited = true;
+  }
+
+  /** Throws away what streams have gathered and waiting and keeps replies and events, in order. Answers how many frames went. */
+  dropStreamFrames(onDropped: (outbound: Outbound) => void): number {
     let dropped = 0;
+    this.#setup.egress.dropStreams(this, (outbound) => {
+      dropped += 1;
+      this.#gatheredFrames -= 1;
+      this.#gatheredBytes -= outbound.frame.bytes.length;
+      onDropped(outbound);
+    });
+    const waiting = this.#waiting?.takeAll() ?? [];
+    this.#waiting = null;
     this.#waitingBytes = 0;
-    for (const waiting of all) {
-      if (waiting.origin !== null) {
+    for (const each of waiting) {
+      if (each.outbound.subscription !== null) {
         dropped += 1;
-        onDropped(waiting.origin.subscription, waiting.origin.before);
+        onDropped(each.outbound);
         continue;
       }
-      this.#waiting.offer(waiting);
-      this.#waitingBytes += waiting.frame.buffer.length;
+      this.#waiting ??= new BoundedQueue(this.#setup.waitingLimitFrames);
+      this.#waiting.offer(each);
+      this.#waitingBytes += each.outbound.frame.bytes.length;
     }
     return dropped;
   }
 
-  /** Hands everything over whatever the window says: the connection is about to be closed. */
+  /** Hands over what was gathered, window or not: it can not be thrown away any more. */
+  handGathered(): void {
+    this.#setup.egress.flush(this);
+  }
+
+  /** Hands everything over, whatever the socket has taken: the connection is about to be closed. */
   flush(): void {
-    for (let next = this.#waiting.take(); next !== undefined; next = this.#waiting.take()) {
-      this.#hand(next.frame, next.sinceMs);
-    }
+    this.#setup.egress.flush(this);
+    const waiting = this.#waiting?.takeAll() ?? [];
+    this.#waiting = null;
     this.#waitingBytes = 0;
+    if (waiting.length > 0)
+      this.#setup.wire.write(Buffer.concat(waiting.map(({ outbound }) => outbound.frame.bytes)), ignore);
   }
 
   discard(): void {
-    this.#waiting.takeAll();
+    this.#setup.egress.discard(this);
+    this.#waiting = null;
     this.#waitingBytes = 0;
+    this.#gatheredFrames = 0;
+    this.#gatheredBytes = 0;
     this.#handedFrames = 0;
     this.#handedBytes = 0;
   }
 
-  #hand(frame: Frame, sinceMs: number): void {
-    this.#oldestMs = this.#handedFrames === 0 ? sinceMs : Math.min(this.#oldestMs, sinceMs);
-    this.#handedFrames += 1;
-    this.#handedBytes += frame.buffer.length;
-    this.#traffic.frames += 1;
-    this.#traffic.bytes += frame.buffer.length;
-    this.#wire.write(frame, this.#onWritten);
+  /** The egress's: what was gathered leaves now. */
+  handOver(messages: number, bytes: number): void {
+    this.head = -1;
+    this.tail = -1;
+    this.#handedFrames = this.#gatheredFrames;
+    this.#handedBytes = bytes;
+    this.#gatheredFrames = 0;
+    this.#gatheredBytes = 0;
+    this.#setup.traffic.frames += messages;
+    this.#setup.traffic.bytes += bytes;
   }
 
-  /** The window opens again only when all of it is out: what has gathered meanwhile then leaves in one system call. */
-  #written(): void {
-    if (this.#handedFrames === 0) return;
-    this.#handedFrames -= 1;
-    if (this.#handedFrames > 0) return;
+  /** The egress's: the socket's stream is to take these bytes of what was handed over. */
+  write(bytes: Buffer): void {
+    this.#handedBytes = bytes.length;
+    if (this.#setup.wire.write(bytes, () => this.#left())) this.leftAtOnce();
+  }
+
+  /** The egress's: everything handed over has left already. */
+  leftAtOnce(): void {
+    this.#handedFrames = 0;
     this.#handedBytes = 0;
-    this.#pump();
-    if (this.hasRoom) this.#onDrain();
+    if (this.#waiting === null && this.#roomAwaited) this.#setup.egress.tellDrained(this);
   }
 
-  #pump(): void {
-    while (this.#handedFrames < WINDOW_FRAMES && this.#handedBytes < WINDOW_BYTES) {
+  /** The egress's: the end of the turn in which everything has left. */
+  drained(): void {
+    if (!this.#roomAwaited || !this.hasRoom) return;
+    this.#roomAwaited = false;
+    this.#setup.onDrain();
+  }
+
+  /** The socket has taken everything: what has gathered meanwhile leaves in one go, within the window. */
+  #left(): void {
+    // After a close.
+    if (this.#handedFrames === 0) return;
+    this.#handedFrames = 0;
+    this.#handedBytes = 0;
+    const { egress } = this.#setup;
+    while (this.#waiting !== null && this.#handedFrames === 0) {
       const next = this.#waiting.take();
-      if (next === undefined) return;
-      this.#waitingBytes -= next.frame.buffer.length;
-      this.#hand(next.frame, next.sinceMs);
+      if (next === undefined) {
+        this.#waiting = null;
+        break;
+      }
+      this.#waitingBytes -= next.outbound.frame.bytes.length;
+      this.#gather(next.outbound, next.sinceMs, AT_ONCE);
     }
+    egress.flush(this);
+    this.drained();
+  }
+
+  #gather(outbound: Outbound, sinceMs: number, dueMs: number): void {
+    if (this.#gatheredFrames === 0) this.#oldestMs = sinceMs;
+    this.#gatheredFrames += 1;
+    this.#gatheredBytes += outbound.frame.bytes.length;
+    const { egress } = this.#setup;
+    egress.add(this, outbound, dueMs);
+    if (this.#gatheredFrames >= WINDOW_FRAMES || this.#gatheredBytes >= WINDOW_BYTES) egress.flush(this);
   }
 }
+
+function ignore(): void {}

@@ -27,7 +27,7 @@ test('a method outside the list, and every abuse of a method, answers a code and
     'toString',
     'x'.repeat(10_000),
   ]) {
-    codes.push(client.reply(client.send(method))?.error?.code);
+    codes.push((await client.answer(method))?.error?.code);
   }
   expect(new Set(codes)).toEqual(new Set(['unknown_method']));
   let deep: unknown = [];
@@ -47,25 +47,25 @@ test('a method outside the list, and every abuse of a method, answers a code and
   bodies.push({ streams: [BOOK], more: 1 }, { streams: [{ stream: BOOK, since: { epoch: 'x', seq: -1 } }] });
   bodies.push(JSON.parse('{"streams":["x"],"__proto__":{"polluted":true}}'));
   for (const [index, params] of bodies.entries()) {
-    expect(client.reply(client.send('subscribe', params))?.error?.code, `body ${index}`).toBe('bad_request');
+    expect((await client.answer('subscribe', params))?.error?.code, `body ${index}`).toBe('bad_request');
   }
   // Before any schema looks: code that walks values usually recurses.
-  expect(client.reply(client.send('subscribe', { streams: [deep] }))?.error).toMatchObject({
+  expect((await client.answer('subscribe', { streams: [deep] }))?.error).toMatchObject({
     message: 'nested deeper than 16 levels',
   });
   expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
   await pass(3_000);
-  expect(client.reply(client.send('authenticate', { token: 'x' }))).toMatchObject({ error: { code: 'unauthorized' } });
+  expect(await client.answer('authenticate', { token: 'x' })).toMatchObject({ error: { code: 'unauthorized' } });
 });
 
 test('messages beyond the rate are refused with the time to wait, and go on too long and the connection is closed', async () => {
   const client = new RigClient(rig.hub);
-  for (let count = 0; count < 40; count++) expect(client.reply(client.send('ping'))).toHaveProperty('result');
-  expect(client.reply(client.send('ping'))).toMatchObject({
+  for (let count = 0; count < 40; count++) expect(await client.answer('ping')).toHaveProperty('result');
+  expect(await client.answer('ping')).toMatchObject({
     error: { code: 'rate_limited', temporary: true, retryAfterMs: 50 },
   });
   await pass(60);
-  expect(client.reply(client.send('ping'))).toHaveProperty('result');
+  expect(await client.answer('ping')).toHaveProperty('result');
   for (let count = 0; count < 110; count++) client.send('ping');
   expect(client.wire.closes).toEqual([{ code: 3509, reason: 'abuse' }]);
   expect(client.events('closing')).toEqual([{ code: 3509, reason: 'abuse', reconnect: false }]);

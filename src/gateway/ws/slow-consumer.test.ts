@@ -107,7 +107,7 @@ test('a stream that was left while its snapshot waited for room is not sent afte
   client.subscribe(TICKER);
   await settle();
   client.wire.stall();
-  for (let count = 0; count < 100; count++) market.update(TICKER, { last: String(count) });
+  for (let count = 0; count < 300; count++) market.update(TICKER, { last: String(count) });
   client.subscribe(BOOK);
   await pass(0);
   client.send('unsubscribe', { streams: [BOOK, TICKER] });
@@ -131,14 +131,14 @@ test('a connection that has not taken its last round of snapshots is not given a
   client.wire.resume();
   client.wire.stall();
   await settle();
-  const held = client.wire.heldFrames;
+  const held = client.wire.heldWrites;
   expect(held).toBe(1);
   for (let second = 0; second < 3; second++) {
     market.update(TICKER, { last: 'x' });
     market.trade(TRADES);
     await pass(1_100);
   }
-  expect(client.wire.heldFrames).toBe(held);
+  expect(client.wire.heldWrites).toBe(held);
 });
 
 test('replies are not thrown away with the market data, and come in order', async () => {
@@ -249,7 +249,7 @@ async function act(hub: HubRig['hub'], market: HubRig['market'], clients: RigCli
       const known = clients[now.client]!.streams.get(now.stream);
       if (known?.position && !known.fresh && known.asked === null && (now.stream !== BOOK || known.book)) {
         // Only what has surely arrived may be named, as a real client does.
-        if (clients[now.client]!.wire.heldFrames === 0) {
+        if (clients[now.client]!.wire.heldWrites === 0) {
           clients[now.client]!.subscribe({ stream: now.stream, since: { ...known.position } });
         }
       }

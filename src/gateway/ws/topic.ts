@@ -2,6 +2,8 @@ import type { StreamCache, StreamLease, StreamListener, StreamView } from '../..
 import type { PreparedMessage } from '../../protocol/envelope.ts';
 import type { StreamPosition, StreamState } from '../../protocol/messages.ts';
 import type { StreamSpec } from '../../protocol/streams.ts';
+import { AT_ONCE } from './egress.ts';
+import { endOfWindow, windowOf } from './flush-window.ts';
 
 /** The receiving end of subscriptions: one connection's delivery. Both are called synchronously, in the stream's order. */
 export interface Recipient {
@@ -23,12 +25,14 @@ export type Subscription = {
   cause: BaseCause;
   /** Where the client stands once everything queued for it has arrived. */
   at: StreamPosition;
-  /** The last state that the client was told. */
-  told: StreamState;
+  /** The last state that the client was told; null when it is not certain that it has come. */
+  told: StreamState | null;
   /** The connection's heartbeat interval in which the last push was made. */
   pushedBeat: number;
   /** A conflated stream rests until then (monotonic ms). */
   notBeforeMs: number;
+  /** The window within which messages may share one with others; null: each comes by itself. */
+  batchMs: number | null;
 };
 
 /** A stream that connections of this process use: one lease, one fan-out loop. */
@@ -43,6 +47,10 @@ export class Topic implements StreamListener {
   waiting = 0;
   /** The first head has come. A position alone does not say so: a head whose content was wrong has one too. */
   isReady = false;
+  /** When the message at hand leaves at the latest, for receivers that gather. */
+  dueMs = AT_ONCE;
+  #windowMs = 0;
+  #messages = 0;
 
   constructor(spec: StreamSpec, setup: TopicSetup) {
     this.spec = spec;
@@ -61,6 +69,8 @@ export class Topic implements StreamListener {
   onMessage(prepared: PreparedMessage): void {
     if (this.subscriptions.size === 0) return;
     const nowMs = this.#clockMs();
+    this.#messages += 1;
+    this.dueMs = endOfWindow(nowMs, this.#windowMs);
     for (const subscription of this.subscriptions) subscription.recipient.live(subscription, prepared, nowMs);
     this.#onFanOut(prepared, this.subscriptions.size);
   }
@@ -68,6 +78,12 @@ export class Topic implements StreamListener {
   onReset(): void {
     const nowMs = this.#clockMs();
     for (const subscription of this.subscriptions) subscription.recipient.reset(subscription, nowMs);
+  }
+
+  /** Chooses the window by the stream's own pace; called regularly, `elapsedMs` after the last time. */
+  pace(elapsedMs: number, longestMs: number): void {
+    this.#windowMs = windowOf(this.#messages / (elapsedMs / 1_000), longestMs);
+    this.#messages = 0;
   }
 
   release(): void {
@@ -88,6 +104,10 @@ export class Topics {
 
   constructor(setup: TopicSetup) {
     this.#setup = setup;
+  }
+
+  [Symbol.iterator](): Iterator<Topic> {
+    return this.#byName.values();
   }
 
   get size(): number {

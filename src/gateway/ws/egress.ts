@@ -1,0 +1,237 @@
+import type { NativeWriter } from '../../platform/native-writer/native-writer.ts';
+import type { StreamPosition } from '../../protocol/messages.ts';
+import type { Frame } from './frame.ts';
+import { FrameRows } from './frame-rows.ts';
+import { GatheredFrames } from './gathered-frames.ts';
+import type { Outbox } from './outbox.ts';
+import type { Subscription } from './topic.ts';
+
+/** Frames that wait for the end of their window, of all sockets together; one more, and everything leaves at once. */
+const GATHERED_LIMIT_FRAMES = 262_144;
+/** Node's timers may come so much early. */
+const TIMER_GRAIN_MS = 1;
+/** `dueMs` of what does not wait for a window. */
+export const AT_ONCE = 0;
+
+/** Writes by the way they took, and how many of the native ones left something over. */
+export type EgressTraffic = { native: number; stream: number; partial: number };
+
+/** A frame on its way: of which subscription (null: a reply or an event), and where that stood before it. */
+export type Outbound = Readonly<{
+  frame: Frame;
+  subscription: Subscription | null;
+  before: StreamPosition | null;
+  /** It says how far the source is to be believed: when it is thrown away, that must be said again. */
+  tellsState: boolean;
+  /** May share a message with its neighbours. */
+  batched: boolean;
+}>;
+
+export type EgressSetup = Readonly<{
+  native: NativeWriter | null;
+  clockMs: () => number;
+  /** The native writer has refused a program, which is a fault of ours; it is not used any more. */
+  onNativeFault: (error: unknown) => void;
+}>;
+
+/**
+ * Everything for sockets leaves this process here. Frames gather until their window ends (without one: until this turn of the
+ * event loop does), and then all that is due to one socket leaves in one system call, each frame still a message of its own.
+ * With a native writer one call serves all sockets that have nothing on its way already; what that leaves over, and everything
+ * where there is none, is written to the sockets' streams.
+ */
+export class Egress {
+  readonly traffic: EgressTraffic = { native: 0, stream: 0, partial: 0 };
+  readonly #clockMs: () => number;
+  readonly #onNativeFault: (error: unknown) => void;
+  readonly #gathered = new GatheredFrames();
+  readonly #rows = new FrameRows(this.#gathered);
+  /** Outboxes with something gathered. One that has been emptied since may still be here, or be here twice. */
+  #filled: Outbox[] = [];
+  #urgent: Outbox[] = [];
+  #drained: Outbox[] = [];
+  /** Frames since `takeAdded`. */
+  #added = 0;
+  /** How many outboxes have something gathered. */
+  #open = 0;
+  #native: NativeWriter | null;
+  #results = new Int32Array(1_024);
+  #turnEndAwaited = false;
+  #timer: NodeJS.Timeout | undefined;
+  #timerMs = Infinity;
+  readonly #onTurnEnd = (): void => this.#endTurn();
+  readonly #onTimer = (): void => this.#endWindow();
+
+  constructor(setup: EgressSetup) {
+    this.#native = setup.native;
+    this.#clockMs = setup.clockMs;
+    this.#onNativeFault = setup.onNativeFault;
+  }
+
+  /** `dueMs` (monotonic): when the frame leaves at the latest, and with it all that `outbox` has gathered by then. */
+  add(outbox: Outbox, outbound: Outbound, dueMs: number): void {
+    this.#added += 1;
+    const entry = this.#gathered.add(outbound);
+    if (outbox.head === -1) {
+      this.#open += 1;
+      this.#filled.push(outbox);
+      outbox.head = entry;
+      outbox.dueMs = Infinity;
+    } else this.#gathered.link(outbox.tail, entry);
+    outbox.tail = entry;
+    if (dueMs < outbox.dueMs) {
+      outbox.dueMs = dueMs;
+      if (dueMs === AT_ONCE) this.#hurry(outbox);
+      else this.#wakeAt(dueMs);
+    }
+    if (this.#gathered.size >= GATHERED_LIMIT_FRAMES) this.#flushAll();
+  }
+
+  /** Sends now what `outbox` has gathered. */
+  flush(outbox: Outbox): void {
+    this.#flush([outbox]);
+  }
+
+  /** Takes what streams have gathered out again and leaves replies and events. */
+  dropStreams(outbox: Outbox, onDropped: (outbound: Outbound) => void): void {
+    if (outbox.head === -1) return;
+    const kept = this.#gathered.withoutStreams(outbox.head, onDropped);
+    outbox.head = kept.head;
+    outbox.tail = kept.tail;
+    if (kept.head === -1) this.#emptied();
+  }
+
+  discard(outbox: Outbox): void {
+    if (outbox.head === -1) return;
+    outbox.head = -1;
+    outbox.tail = -1;
+    this.#emptied();
+  }
+
+  /** Calls `outbox.drained` at the end of this turn. */
+  tellDrained(outbox: Outbox): void {
+    this.#drained.push(outbox);
+    this.#awaitTurnEnd();
+  }
+
+  /** How many frames were added since the last call. */
+  takeAdded(): number {
+    const added = this.#added;
+    this.#added = 0;
+    return added;
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timerMs = Infinity;
+  }
+
+  #hurry(outbox: Outbox): void {
+    this.#urgent.push(outbox);
+    this.#awaitTurnEnd();
+  }
+
+  #awaitTurnEnd(): void {
+    if (this.#turnEndAwaited) return;
+    this.#turnEndAwaited = true;
+    process.nextTick(this.#onTurnEnd);
+  }
+
+  #wakeAt(dueMs: number): void {
+    if (dueMs >= this.#timerMs) return;
+    clearTimeout(this.#timer);
+    this.#timerMs = dueMs;
+    this.#timer = setTimeout(this.#onTimer, Math.max(0, dueMs - this.#clockMs()));
+  }
+
+  #endTurn(): void {
+    this.#turnEndAwaited = false;
+    const urgent = this.#urgent;
+    this.#urgent = [];
+    this.#flush(urgent);
+    const drained = this.#drained;
+    this.#drained = [];
+    for (const outbox of drained) outbox.drained();
+  }
+
+  #endWindow(): void {
+    this.#timerMs = Infinity;
+    const nowMs = this.#clockMs();
+    const due: Outbox[] = [];
+    const rest: Outbox[] = [];
+    let nextMs = Infinity;
+    for (const outbox of this.#filled) {
+      if (outbox.head === -1) continue;
+      if (outbox.dueMs <= nowMs + TIMER_GRAIN_MS) due.push(outbox);
+      else {
+        rest.push(outbox);
+        nextMs = Math.min(nextMs, outbox.dueMs);
+      }
+    }
+    this.#filled = rest;
+    this.#flush(due);
+    if (nextMs < Infinity) this.#wakeAt(nextMs);
+  }
+
+  #flushAll(): void {
+    const filled = this.#filled;
+    this.#filled = [];
+    this.#flush(filled);
+  }
+
+  #flush(outboxes: readonly Outbox[]): void {
+    const rows = this.#rows;
+    rows.begin();
+    const sent: { outbox: Outbox; rowAt: number; bytes: number }[] = [];
+    for (const outbox of outboxes) {
+      if (outbox.head === -1) continue;
+      const descriptor = this.#native === null ? -1 : outbox.wire.descriptor();
+      const rowAt = rows.put(Math.max(0, descriptor), outbox.head, outbox.wire.codec);
+      const { bytes, messages } = rows;
+      outbox.handOver(messages, bytes);
+      this.#open -= 1;
+      if (descriptor !== -1) sent.push({ outbox, rowAt, bytes });
+      else {
+        this.traffic.stream += 1;
+        outbox.write(rows.joined(rowAt));
+        // Not for the native writer.
+        rows.length = rowAt;
+      }
+    }
+    if (sent.length > 0) this.#sendNatively(sent);
+    this.#emptied(0);
+  }
+
+  #sendNatively(sent: readonly { outbox: Outbox; rowAt: number; bytes: number }[]): void {
+    const rows = this.#rows;
+    if (this.#results.length < sent.length) this.#results = new Int32Array(sent.length * 2);
+    const results = this.#results;
+    try {
+      this.#native!.send(rows.buffers, rows.program, rows.length, results);
+    } catch (error) {
+      // It refuses before it sends anything.
+      results.fill(0);
+      this.#native = null;
+      this.#onNativeFault(error);
+    }
+    this.traffic.native += sent.length;
+    for (const [index, { outbox, rowAt, bytes }] of sent.entries()) {
+      const taken = results[index]!;
+      if (taken === bytes) {
+        outbox.leftAtOnce();
+        continue;
+      }
+      this.traffic.partial += 1;
+      // A broken socket takes nothing either: its stream finds out by itself.
+      outbox.write(rows.joined(rowAt).subarray(Math.max(0, taken)));
+    }
+  }
+
+  /** The columns are used again as soon as nothing is gathered by anybody. */
+  #emptied(outboxes = 1): void {
+    this.#open -= outboxes;
+    if (this.#open > 0) return;
+    this.#gathered.clear();
+    this.#filled = [];
+  }
+}
