@@ -258,7 +258,15 @@ static int readCommands(void) {
   return 1;
 }
 
+static void raiseLimit(void) {
+  struct rlimit limit;
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int main(int argc, char **argv) {
+  raiseLimit();
   if (argc != 8) {
     fprintf(stderr, "usage: receivers HOST PORT CREDIT_PORT PATH COUNT UPDATES_PER_CREDIT EXTENSIONS\n");
     return 2;

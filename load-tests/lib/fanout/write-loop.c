@@ -50,7 +50,7 @@ static int openPort(int *port) {
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   socklen_t length = sizeof address;
   int fd = socket(AF_INET, SOCK_STREAM, 0);
-  if (fd < 0 || bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, 1024) < 0) fail("listen");
+  if (fd < 0 || bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, 4096) < 0) fail("listen");
   getsockname(fd, (struct sockaddr *)&address, &length);
   *port = ntohs(address.sin_port);
   return fd;
@@ -136,7 +136,15 @@ static void acceptAll(int listener) {
   }
 }
 
+static void raiseLimit(void) {
+  struct rlimit limit;
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int main(int argc, char **argv) {
+  raiseLimit();
   if (argc != 3) return 2;
   subscribers = atoi(argv[1]);
   fds = calloc((size_t)subscribers, sizeof *fds);

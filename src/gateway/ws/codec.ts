@@ -7,6 +7,8 @@ import type { DoorName, ReplyAddress, ReplyBody } from './wire.ts';
 /** How a door spells what the hub says. One codec serves all sockets behind its door, so that equal messages are equal frames. */
 export interface Codec {
   readonly door: DoorName;
+  /** Tells codecs apart: 0, 1, ... */
+  readonly index: number;
   /** Made once per message, whatever the number of receivers. */
   push(prepared: PreparedMessage): Frame;
   /** A push of one receiver only: an envelope as JSON. */
@@ -47,6 +49,7 @@ const PLAIN: Spelling = { push: ['', ''], batch: ['{"batch":[', ']}'] };
 
 export const plainCodec: Codec = {
   door: 'plain',
+  index: 0,
   push: (prepared) => pushFrame(prepared, 'plain', PLAIN.push),
   pushJson: (json) => jsonFrame(PLAIN.push[0], json, PLAIN.push[1]),
   event: (event, data) => jsonFrame('', JSON.stringify({ event, data }), ''),
@@ -59,6 +62,7 @@ const SOCKETIO: Spelling = { push: ['42["message",', ']'], batch: ['42["batch",[
 
 export const socketIoCodec: Codec = {
   door: 'socketio',
+  index: 1,
   push: (prepared) => pushFrame(prepared, 'socketio', SOCKETIO.push),
   pushJson: (json) => jsonFrame(SOCKETIO.push[0], json, SOCKETIO.push[1]),
   event: (name, data) => jsonFrame(`42["${name}",`, JSON.stringify(data), ']'),

@@ -3,6 +3,7 @@ import { CLOSE_CODES, mayReconnect } from '../../protocol/close-codes.ts';
 import type { CloseName } from '../../protocol/close-codes.ts';
 import type { SystemEvents } from '../../protocol/messages.ts';
 import { Delivery } from './delivery.ts';
+import type { DeliveryOwner } from './delivery.ts';
 import type { HubContext } from './hub-context.ts';
 import type { InboundGuard } from './inbound-guard.ts';
 import type { Backlog } from './outbox.ts';
@@ -13,8 +14,6 @@ import type { Peer, ReplyAddress, ReplyBody, Wire } from './wire.ts';
 
 /** How long a peer may take to answer a close before its socket is destroyed. */
 const CLOSE_GRACE_MS = 1_000;
-/** Never a beat of a delivery: a subscription that starts has had no push. */
-const NO_BEAT = -1;
 
 export type ConnectionSocket = Readonly<{ wire: Wire; guard: InboundGuard; peer: Peer }>;
 export type ConnectionHooks = Readonly<{
@@ -23,7 +22,7 @@ export type ConnectionHooks = Readonly<{
 }>;
 
 /** One client's socket, whichever door it came through. */
-export class Connection {
+export class Connection implements DeliveryOwner {
   readonly id: string;
   readonly wire: Wire;
   readonly guard: InboundGuard;
@@ -51,17 +50,7 @@ export class Connection {
     this.peer = peer;
     this.#context = context;
     this.#hooks = hooks;
-    this.delivery = new Delivery({
-      wire,
-      limits: context.limits,
-      clock: context.clock,
-      traffic: context.metrics.traffic[wire.codec.door],
-      egress: context.egress,
-      onSuspect: () => hooks.onSuspect(this),
-      onSlow: (backlog, action, reason) => this.#onSlow(backlog, action, reason),
-      onRoom: () => this.#userStreams?.pump(),
-      onHopeless: () => this.close('slow_consumer'),
-    });
+    this.delivery = new Delivery(wire, this, context.deliveries[wire.codec.door]);
   }
 
   get isOpen(): boolean {
@@ -121,7 +110,7 @@ export class Connection {
       cause: 'fresh',
       at: view.position!,
       told: view.state,
-      pushedBeat: NO_BEAT,
+      pushedMs: -Infinity,
       notBeforeMs: 0,
       batchMs: null,
     };
@@ -196,7 +185,19 @@ export class Connection {
     this.#userStreams?.leaveAll();
   }
 
-  #onSlow(backlog: Backlog, action: 'conflating' | 'recovered', reason: SlowReason | null): void {
+  onSuspect(): void {
+    this.#hooks.onSuspect(this);
+  }
+
+  onRoom(): void {
+    this.#userStreams?.pump();
+  }
+
+  onHopeless(): void {
+    this.close('slow_consumer');
+  }
+
+  onSlow(backlog: Backlog, action: 'conflating' | 'recovered', reason: SlowReason | null): void {
     if (reason !== null) this.#context.metrics.conflation(reason);
     this.event('slow', {
       queuedFrames: backlog.frames,

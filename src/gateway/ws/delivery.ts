@@ -9,57 +9,60 @@ import type { Egress, Outbound } from './egress.ts';
 import { GATHER_FROM_FRAMES, endOfWindow } from './flush-window.ts';
 import type { Frame } from './frame.ts';
 import type { Traffic } from './hub-metrics.ts';
-import type { Backlog } from './outbox.ts';
+import type { Backlog, OutboxOwner } from './outbox.ts';
 import { Outbox } from './outbox.ts';
 import { CALM_AGE_MS, CALM_MS, CONFLATED_INTERVAL_MS, closeReason, conflationReason } from './slow-consumer.ts';
 import type { SlowReason } from './slow-consumer.ts';
-import type { Recipient, Subscription } from './topic.ts';
+import { outboundOf } from './topic.ts';
+import type { LiveMessage, Recipient, Subscription } from './topic.ts';
 import type { Wire } from './wire.ts';
 
 /** Private streams add nothing to a backlog beyond this: they read on from their log when it is shorter. */
 const PRIVATE_BACKLOG = { frames: 128, bytes: 131_072 } as const;
 
 export type DeliverySetup = Readonly<{
-  wire: Wire;
   limits: ConnectionLimits;
   clock: Clock;
   traffic: Traffic;
   egress: Egress;
-  /** The backlog passed a limit just now; the next `check` should come soon, but after the socket had its turn. */
-  onSuspect: () => void;
-  onSlow: (backlog: Backlog, action: 'conflating' | 'recovered', reason: SlowReason | null) => void;
-  /** There may be room again: private streams go on, before what is owed of others. */
-  onRoom: () => void;
-  /** The connection is beyond help. */
-  onHopeless: (reason: SlowReason) => void;
 }>;
+
+/** The connection whose half this is. */
+export interface DeliveryOwner {
+  /** The backlog passed a limit just now; the next `check` should come soon, but after the socket had its turn. */
+  onSuspect(): void;
+  onSlow(backlog: Backlog, action: 'conflating' | 'recovered', reason: SlowReason | null): void;
+  /** There may be room again: private streams go on, before what is owed of others. */
+  onRoom(): void;
+  /** The connection is beyond help. */
+  onHopeless(): void;
+}
 
 /**
  * The sending half of a connection. Live messages go straight through; whatever a subscription is owed besides (a snapshot, a
  * replay, what it missed while conflated) is made only when there is room, from the stream as it stands then, and in the same
  * synchronous step the subscription goes live: nothing is sent twice and nothing is left out. So catching up never queues.
  */
-export class Delivery implements Recipient {
+export class Delivery implements Recipient, OutboxOwner {
+  readonly #wire: Wire;
+  readonly #owner: DeliveryOwner;
   readonly #setup: DeliverySetup;
   readonly #outbox: Outbox;
   /** Subscriptions that are owed something, in the order in which they came to be. */
   readonly #owed = new Set<Subscription>();
   #conflating = false;
   #calmSinceMs: number | null = null;
-  #beat = 0;
-  /** Sent since the last `pace`. */
-  #liveFrames = 0;
+  /** When the last heartbeat was made. */
+  #beatMs = -Infinity;
+  /** Windows of the streams of all messages sent since the last `pace`, added up. */
+  #windowsMs = 0;
   #gathers = false;
 
-  constructor(setup: DeliverySetup) {
+  constructor(wire: Wire, owner: DeliveryOwner, setup: DeliverySetup) {
+    this.#wire = wire;
+    this.#owner = owner;
     this.#setup = setup;
-    this.#outbox = new Outbox({
-      wire: setup.wire,
-      egress: setup.egress,
-      traffic: setup.traffic,
-      waitingLimitFrames: setup.limits.closeQueuedFrames,
-      onDrain: () => this.catchUp(setup.clock.monotonic()),
-    });
+    this.#outbox = new Outbox(wire, setup.egress, setup.traffic, this, setup.limits.closeQueuedFrames);
   }
 
   get conflating(): boolean {
@@ -72,10 +75,19 @@ export class Delivery implements Recipient {
 
   /** A reply or a system event: never conflated, kept in order with everything else. */
   control(frame: Frame): void {
-    const nowMs = this.#setup.clock.monotonic();
-    const outbound = { frame, subscription: null, before: null, tellsState: false, batched: false };
-    if (!this.#outbox.send(outbound, nowMs, AT_ONCE)) this.#setup.onHopeless('frames');
+    const outbound = { frame, before: null, tellsState: false };
+    if (!this.#outbox.send(outbound, null, this.#setup.clock.monotonic(), AT_ONCE)) this.#owner.onHopeless();
     else this.#suspectIfBehind();
+  }
+
+  onHeldUp(): void {
+    const { limits } = this.#setup;
+    const { frames, bytes } = this.#outbox;
+    if (frames > limits.slowQueuedFrames || bytes > limits.slowQueuedBytes) this.#owner.onSuspect();
+  }
+
+  onDrain(): void {
+    this.catchUp(this.#setup.clock.monotonic());
   }
 
   /** A push of a private stream: kept in order and never thrown away. False when it has to wait for `onRoom`. */
@@ -85,34 +97,39 @@ export class Delivery implements Recipient {
       this.#outbox.awaitRoom();
       return false;
     }
-    this.control(this.#setup.wire.codec.push(prepared));
+    this.control(this.#wire.codec.push(prepared));
     return true;
   }
 
-  live(subscription: Subscription, prepared: PreparedMessage, nowMs: number): void {
+  live(subscription: Subscription, message: LiveMessage, nowMs: number): void {
     if (this.#conflating) {
       this.#setup.traffic.conflated += 1;
-      if (subscription.phase === 'live') this.#miss(subscription, subscription.at);
+      if (subscription.phase === 'live') this.#miss(subscription, message.before);
       return;
     }
     // What is owed will be made from the stream as it stands then, this message included.
     if (subscription.phase !== 'live') return;
-    this.#pushMessage(subscription, prepared, nowMs, this.#dueOf(subscription, nowMs));
-    this.#suspectIfBehind();
+    this.#windowsMs += message.windowMs;
+    const { batchMs } = subscription;
+    const dueMs = batchMs !== null ? endOfWindow(nowMs, batchMs) : this.#gathers ? message.dueMs : AT_ONCE;
+    const outbox = this.#outbox;
+    if (!outbox.send(message.by(this.#wire.codec), subscription, nowMs, dueMs)) this.#owner.onHopeless();
+    else if (!outbox.hasRoom) this.#suspectIfBehind();
   }
 
   /** Whether live messages wait for their streams' windows from now on; called regularly, `elapsedMs` after the last time. */
-  pace(isHubBusy: boolean, elapsedMs: number, windowMs: number): void {
-    const framesPerWindow = (this.#liveFrames / Math.max(1, elapsedMs)) * windowMs;
+  pace(isHubBusy: boolean, elapsedMs: number): void {
+    // Frames a millisecond times the mean window of their streams: the frames that one window would have.
+    const framesPerWindow = this.#windowsMs / elapsedMs;
     this.#gathers = isHubBusy && framesPerWindow >= GATHER_FROM_FRAMES;
-    this.#liveFrames = 0;
+    this.#windowsMs = 0;
   }
 
   reset(subscription: Subscription, nowMs: number): void {
     if (subscription.phase === 'ended') return;
     // A replay under way finds out by itself that there is nothing to replay from.
     if (subscription.phase === 'live') {
-      subscription.phase = 'base';
+      this.#stopLive(subscription, subscription.topic.at!);
       subscription.cause = 'upstream';
     }
     this.owe(subscription);
@@ -130,7 +147,7 @@ export class Delivery implements Recipient {
 
   /** Pays what is owed, as far as there is room. */
   catchUp(nowMs: number): void {
-    this.#setup.onRoom();
+    this.#owner.onRoom();
     if (this.#owed.size === 0) return;
     // A slow connection gets its next round of snapshots only after it has taken everything of the last.
     if (this.#conflating && this.#outbox.frames > 0) return this.#outbox.awaitRoom();
@@ -160,16 +177,17 @@ export class Delivery implements Recipient {
     // Judged by what is left: market data that waited has just been thrown away.
     const hopeless = closeReason(this.#outbox.backlog(nowMs), this.#setup.limits);
     if (hopeless === null) this.catchUp(nowMs);
-    else this.#setup.onHopeless(hopeless);
+    else this.#owner.onHopeless();
   }
 
   /** Positions of the live streams that had no push in the interval that ends now. */
   quietStreams(subscriptions: Iterable<Subscription>): Record<string, StreamPosition> {
     const quiet: Record<string, StreamPosition> = {};
-    for (const { phase, pushedBeat, topic, at } of subscriptions) {
-      if (phase === 'live' && pushedBeat !== this.#beat) quiet[topic.spec.name] = { epoch: at.epoch, seq: at.seq };
+    for (const { phase, pushedMs, topic } of subscriptions) {
+      if (phase !== 'live' || Math.max(pushedMs, topic.pushedMs) > this.#beatMs) continue;
+      quiet[topic.spec.name] = { epoch: topic.at!.epoch, seq: topic.at!.seq };
     }
-    this.#beat += 1;
+    this.#beatMs = this.#setup.clock.monotonic();
     return quiet;
   }
 
@@ -179,7 +197,7 @@ export class Delivery implements Recipient {
     this.#outbox.dropStreamFrames(() => undefined);
     if (keepReplies) this.#outbox.flush();
     this.#outbox.discard();
-    this.#setup.wire.write(goodbye.bytes, () => undefined);
+    this.#wire.write(goodbye.bytes, () => undefined);
   }
 
   /** The socket is gone: nothing that waits holds memory any more. */
@@ -194,17 +212,17 @@ export class Delivery implements Recipient {
     if (frames <= limits.slowQueuedFrames && bytes <= limits.slowQueuedBytes) return;
     // A burst within one turn of the event loop is not slowness yet: the socket has had no chance to take it. Memory is.
     if (frames > limits.closeQueuedFrames || bytes > limits.closeQueuedBytes) this.check(this.#setup.clock.monotonic());
-    else this.#setup.onSuspect();
+    else this.#owner.onSuspect();
   }
 
   #conflate(backlog: Backlog, reason: SlowReason): void {
     this.#conflating = true;
     this.#calmSinceMs = null;
-    this.#setup.traffic.dropped += this.#outbox.dropStreamFrames(({ subscription, before, tellsState }) => {
-      if (tellsState) subscription!.told = null;
-      if (subscription!.phase === 'live') this.#miss(subscription!, before!);
+    this.#setup.traffic.dropped += this.#outbox.dropStreamFrames(({ before, tellsState }, subscription) => {
+      if (subscription.phase === 'live') this.#miss(subscription, before!);
+      if (tellsState) subscription.told = null;
     });
-    this.#setup.onSlow(backlog, 'conflating', reason);
+    this.#owner.onSlow(backlog, 'conflating', reason);
   }
 
   #watchForCalm(backlog: Backlog, nowMs: number): void {
@@ -212,14 +230,20 @@ export class Delivery implements Recipient {
     else this.#calmSinceMs ??= nowMs;
     if (this.#calmSinceMs === null || nowMs - this.#calmSinceMs < CALM_MS) return;
     this.#conflating = false;
-    this.#setup.onSlow(backlog, 'recovered', null);
+    this.#owner.onSlow(backlog, 'recovered', null);
   }
 
   #miss(subscription: Subscription, at: StreamPosition): void {
-    subscription.phase = 'base';
+    this.#stopLive(subscription, at);
     subscription.cause = 'slow_consumer';
-    subscription.at = at;
     this.owe(subscription);
+  }
+
+  /** From here on the subscription has a place and a state of its own. */
+  #stopLive(subscription: Subscription, at: StreamPosition): void {
+    subscription.phase = 'base';
+    subscription.at = at;
+    subscription.told = subscription.topic.told!;
   }
 
   /** False when it is not done: the rest follows at the next call. */
@@ -233,8 +257,11 @@ export class Delivery implements Recipient {
     }
     if (subscription.phase === 'replay' && !this.#replay(subscription, view, position, nowMs)) return false;
     if (subscription.phase === 'base') this.#giveBase(subscription, view, position, nowMs);
-    subscription.phase = 'live';
     this.#tellState(subscription, view, position, nowMs);
+    const { topic } = subscription;
+    subscription.phase = 'live';
+    topic.at = position;
+    topic.told = view.state;
     return true;
   }
 
@@ -250,7 +277,7 @@ export class Delivery implements Recipient {
         this.#outbox.awaitRoom();
         return false;
       }
-      this.#pushMessage(subscription, prepared, nowMs, AT_ONCE);
+      this.#pushMissed(subscription, prepared, nowMs);
     }
     return true;
   }
@@ -270,7 +297,7 @@ export class Delivery implements Recipient {
     if (snapshot !== null) {
       if (cause === 'slow_consumer' && behind && !trades) {
         this.#pushJson(subscription, conflatedJson(snapshot, at), nowMs);
-      } else this.#sendBase(subscription, this.#setup.wire.codec.push(snapshot), nowMs);
+      } else this.#sendBase(subscription, this.#wire.codec.push(snapshot), nowMs);
       told = true;
     }
     subscription.at = position;
@@ -288,32 +315,24 @@ export class Delivery implements Recipient {
     this.#pushJson(subscription, stateJson(view, position, this.#setup.clock.now()), nowMs);
   }
 
-  #dueOf({ topic, batchMs }: Subscription, nowMs: number): number {
-    if (batchMs !== null) return endOfWindow(nowMs, batchMs);
-    return this.#gathers ? topic.dueMs : AT_ONCE;
-  }
-
-  #pushMessage(subscription: Subscription, prepared: PreparedMessage, nowMs: number, dueMs: number): void {
-    this.#liveFrames += 1;
-    const before = subscription.at;
+  #pushMissed(subscription: Subscription, prepared: PreparedMessage, nowMs: number): void {
+    const outbound = outboundOf(prepared, subscription.at, this.#wire.codec);
     subscription.at = prepared.message;
-    if (prepared.message.kind === 'state') subscription.told = prepared.message.data as StreamState;
-    const frame = this.#setup.wire.codec.push(prepared);
-    const tellsState = prepared.message.kind === 'state';
-    this.#send({ frame, subscription, before, tellsState, batched: subscription.batchMs !== null }, nowMs, dueMs);
+    if (outbound.tellsState) subscription.told = prepared.message.data as StreamState;
+    this.#send(outbound, subscription, nowMs);
   }
 
   #pushJson(subscription: Subscription, json: string, nowMs: number): void {
-    this.#sendBase(subscription, this.#setup.wire.codec.pushJson(json), nowMs);
+    this.#sendBase(subscription, this.#wire.codec.pushJson(json), nowMs);
   }
 
   #sendBase(subscription: Subscription, frame: Frame, nowMs: number): void {
-    const { at: before, batchMs } = subscription;
-    this.#send({ frame, subscription, before, tellsState: true, batched: batchMs !== null }, nowMs, AT_ONCE);
+    // Of these frames nobody knows whether they tell a state.
+    this.#send({ frame, before: subscription.at, tellsState: true }, subscription, nowMs);
   }
 
-  #send(outbound: Outbound & { subscription: Subscription }, nowMs: number, dueMs: number): void {
-    outbound.subscription.pushedBeat = this.#beat;
-    if (!this.#outbox.send(outbound, nowMs, dueMs)) this.#setup.onHopeless('frames');
+  #send(outbound: Outbound, subscription: Subscription, nowMs: number): void {
+    subscription.pushedMs = nowMs;
+    if (!this.#outbox.send(outbound, subscription, nowMs, AT_ONCE)) this.#owner.onHopeless();
   }
 }

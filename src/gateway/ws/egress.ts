@@ -16,15 +16,13 @@ export const AT_ONCE = 0;
 /** Writes by the way they took, and how many of the native ones left something over. */
 export type EgressTraffic = { native: number; stream: number; partial: number };
 
-/** A frame on its way: of which subscription (null: a reply or an event), and where that stood before it. */
+/** A frame on its way, and what must be known when it is thrown away: shared by all receivers of one live message. */
 export type Outbound = Readonly<{
   frame: Frame;
-  subscription: Subscription | null;
+  /** Where its stream's receivers stood before it; null for what belongs to no stream. */
   before: StreamPosition | null;
   /** It says how far the source is to be believed: when it is thrown away, that must be said again. */
   tellsState: boolean;
-  /** May share a message with its neighbours. */
-  batched: boolean;
 }>;
 
 export type EgressSetup = Readonly<{
@@ -55,8 +53,12 @@ export class Egress {
   /** How many outboxes have something gathered. */
   #open = 0;
   #native: NativeWriter | null;
+  /** The outboxes of a native send and what each has, in the order of the program. */
+  readonly #sent: Outbox[] = [];
+  readonly #sentBytes: number[] = [];
   #results = new Int32Array(1_024);
   #turnEndAwaited = false;
+  #flushing = false;
   #timer: NodeJS.Timeout | undefined;
   #timerMs = Infinity;
   readonly #onTurnEnd = (): void => this.#endTurn();
@@ -69,9 +71,9 @@ export class Egress {
   }
 
   /** `dueMs` (monotonic): when the frame leaves at the latest, and with it all that `outbox` has gathered by then. */
-  add(outbox: Outbox, outbound: Outbound, dueMs: number): void {
+  add(outbox: Outbox, outbound: Outbound, subscription: Subscription | null, dueMs: number): void {
     this.#added += 1;
-    const entry = this.#gathered.add(outbound);
+    const entry = this.#gathered.add(outbound, subscription);
     if (outbox.head === -1) {
       this.#open += 1;
       this.#filled.push(outbox);
@@ -84,16 +86,17 @@ export class Egress {
       if (dueMs === AT_ONCE) this.#hurry(outbox);
       else this.#wakeAt(dueMs);
     }
-    if (this.#gathered.size >= GATHERED_LIMIT_FRAMES) this.#flushAll();
+    if (this.#gathered.size >= GATHERED_LIMIT_FRAMES && !this.#flushing) this.#flushAll();
   }
 
-  /** Sends now what `outbox` has gathered. */
+  /** Sends now what `outbox` has gathered; at the end of the turn when others are being sent to just now. */
   flush(outbox: Outbox): void {
-    this.#flush([outbox]);
+    if (this.#flushing) this.#hurry(outbox);
+    else this.#flush([outbox]);
   }
 
   /** Takes what streams have gathered out again and leaves replies and events. */
-  dropStreams(outbox: Outbox, onDropped: (outbound: Outbound) => void): void {
+  dropStreams(outbox: Outbox, onDropped: (outbound: Outbound, subscription: Subscription) => void): void {
     if (outbox.head === -1) return;
     const kept = this.#gathered.withoutStreams(outbox.head, onDropped);
     outbox.head = kept.head;
@@ -182,7 +185,11 @@ export class Egress {
   #flush(outboxes: readonly Outbox[]): void {
     const rows = this.#rows;
     rows.begin();
-    const sent: { outbox: Outbox; rowAt: number; bytes: number }[] = [];
+    this.#flushing = true;
+    const sent = this.#sent;
+    sent.length = 0;
+    const sentBytes = this.#sentBytes;
+    sentBytes.length = 0;
     for (const outbox of outboxes) {
       if (outbox.head === -1) continue;
       const descriptor = this.#native === null ? -1 : outbox.wire.descriptor();
@@ -190,20 +197,24 @@ export class Egress {
       const { bytes, messages } = rows;
       outbox.handOver(messages, bytes);
       this.#open -= 1;
-      if (descriptor !== -1) sent.push({ outbox, rowAt, bytes });
-      else {
+      if (descriptor !== -1) {
+        sent.push(outbox);
+        sentBytes.push(bytes);
+      } else {
         this.traffic.stream += 1;
         outbox.write(rows.joined(rowAt));
         // Not for the native writer.
         rows.length = rowAt;
       }
     }
-    if (sent.length > 0) this.#sendNatively(sent);
+    if (sent.length > 0) this.#sendNatively();
+    this.#flushing = false;
     this.#emptied(0);
   }
 
-  #sendNatively(sent: readonly { outbox: Outbox; rowAt: number; bytes: number }[]): void {
+  #sendNatively(): void {
     const rows = this.#rows;
+    const sent = this.#sent;
     if (this.#results.length < sent.length) this.#results = new Int32Array(sent.length * 2);
     const results = this.#results;
     try {
@@ -215,15 +226,16 @@ export class Egress {
       this.#onNativeFault(error);
     }
     this.traffic.native += sent.length;
-    for (const [index, { outbox, rowAt, bytes }] of sent.entries()) {
+    let rowAt = 0;
+    for (let index = 0; index < sent.length; index++) {
       const taken = results[index]!;
-      if (taken === bytes) {
-        outbox.leftAtOnce();
-        continue;
+      if (taken === this.#sentBytes[index]) sent[index]!.leftAtOnce();
+      else {
+        this.traffic.partial += 1;
+        // A broken socket takes nothing either: its stream finds out by itself.
+        sent[index]!.write(rows.joined(rowAt).subarray(Math.max(0, taken)));
       }
-      this.traffic.partial += 1;
-      // A broken socket takes nothing either: its stream finds out by itself.
-      outbox.write(rows.joined(rowAt).subarray(Math.max(0, taken)));
+      rowAt = rows.after(rowAt);
     }
   }
 

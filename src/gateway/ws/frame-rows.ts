@@ -54,9 +54,8 @@ export class FrameRows {
     let hash = 0;
     let batched = 0;
     for (let entry = head; entry !== -1; entry = this.#gathered.after(entry)) {
-      const { frame, batched: mayShare } = this.#gathered.get(entry);
-      const mark = mayShare ? 1 : 0;
-      const place = (this.#placeOf(frame) << 1) | mark;
+      const mark = this.#gathered.isBatched(entry) ? 1 : 0;
+      const place = (this.#placeOf(this.#gathered.frame(entry)) << 1) | mark;
       if (this.#rawUsed === this.#raw.length) this.#raw = doubled(this.#raw);
       this.#raw[this.#rawUsed++] = place;
       hash = Math.imul(hash ^ place, 0x01000193);
@@ -70,6 +69,11 @@ export class FrameRows {
     else this.#putShared(hash, rawAt, count, batched === 1 ? codec : null);
     this.program[rowAt + 1] = this.length - rowAt - 2;
     return rowAt;
+  }
+
+  /** Where the row behind the one at `rowAt` stands. */
+  after(rowAt: number): number {
+    return rowAt + 2 + this.program[rowAt + 1]!;
   }
 
   /** A row's bytes as one piece. */

@@ -1,4 +1,6 @@
+import type { Frame } from './frame.ts';
 import type { Outbound } from './egress.ts';
+import type { Subscription } from './topic.ts';
 
 const INITIAL_ROOM = 1_024;
 const NONE = -1;
@@ -8,7 +10,11 @@ const NONE = -1;
  * nothing waits holds nothing.
  */
 export class GatheredFrames {
-  readonly #entries: (Outbound | null)[] = [];
+  readonly #outbounds: (Outbound | null)[] = [];
+  /** Null for replies and events. */
+  readonly #subscriptions: (Subscription | null)[] = [];
+  /** 1: may share a message with its neighbours. */
+  #batched = new Uint8Array(INITIAL_ROOM);
   #next = new Int32Array(INITIAL_ROOM);
   #size = 0;
 
@@ -16,14 +22,12 @@ export class GatheredFrames {
     return this.#size;
   }
 
-  add(outbound: Outbound): number {
+  add(outbound: Outbound, subscription: Subscription | null): number {
     const entry = this.#size;
-    if (entry === this.#next.length) {
-      const larger = new Int32Array(entry * 2);
-      larger.set(this.#next);
-      this.#next = larger;
-    }
-    this.#entries[entry] = outbound;
+    if (entry === this.#next.length) this.#grow();
+    this.#outbounds[entry] = outbound;
+    this.#subscriptions[entry] = subscription;
+    this.#batched[entry] = subscription !== null && subscription.batchMs !== null ? 1 : 0;
     this.#next[entry] = NONE;
     this.#size += 1;
     return entry;
@@ -38,17 +42,24 @@ export class GatheredFrames {
     return this.#next[entry]!;
   }
 
-  get(entry: number): Outbound {
-    return this.#entries[entry]!;
+  frame(entry: number): Frame {
+    return this.#outbounds[entry]!.frame;
+  }
+
+  isBatched(entry: number): boolean {
+    return this.#batched[entry] === 1;
   }
 
   /** Takes what belongs to subscriptions out of a list and keeps the rest, in order. */
-  withoutStreams(head: number, onDropped: (outbound: Outbound) => void): Readonly<{ head: number; tail: number }> {
+  withoutStreams(
+    head: number,
+    onDropped: (outbound: Outbound, subscription: Subscription) => void,
+  ): Readonly<{ head: number; tail: number }> {
     let kept = { head: NONE, tail: NONE };
     for (let entry = head; entry !== NONE;) {
       const next = this.#next[entry]!;
-      const outbound = this.#entries[entry]!;
-      if (outbound.subscription !== null) onDropped(outbound);
+      const subscription = this.#subscriptions[entry]!;
+      if (subscription !== null) onDropped(this.#outbounds[entry]!, subscription);
       else {
         this.#next[entry] = NONE;
         if (kept.tail !== NONE) this.#next[kept.tail] = entry;
@@ -61,7 +72,17 @@ export class GatheredFrames {
 
   /** Forgets everything. */
   clear(): void {
-    this.#entries.fill(null, 0, this.#size);
+    this.#outbounds.fill(null, 0, this.#size);
+    this.#subscriptions.fill(null, 0, this.#size);
     this.#size = 0;
+  }
+
+  #grow(): void {
+    const next = new Int32Array(this.#size * 2);
+    next.set(this.#next);
+    this.#next = next;
+    const batched = new Uint8Array(this.#size * 2);
+    batched.set(this.#batched);
+    this.#batched = batched;
   }
 }

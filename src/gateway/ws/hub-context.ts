@@ -7,11 +7,12 @@ import type { Log } from '../../platform/log.ts';
 import type { ErrorCode } from '../../protocol/errors.ts';
 import type { ConnectionLimits } from '../../protocol/limits.ts';
 import type { Authenticator } from './authentication.ts';
-import type { Egress } from './egress.ts';
+import type { DeliverySetup } from './delivery.ts';
 import type { HubMetrics } from './hub-metrics.ts';
 import type { PrivateStreams } from './private-streams.ts';
 import type { StreamGate } from './stream-gate.ts';
 import type { Topics } from './topic.ts';
+import type { DoorName } from './wire.ts';
 
 export type SocketRefusal = Readonly<{ userId: string | null; keyId: string | null; route: string; code: ErrorCode }>;
 
@@ -40,7 +41,8 @@ export type HubContext = Readonly<{
   log: Log;
   metrics: HubMetrics;
   topics: Topics;
-  egress: Egress;
+  /** What the sending halves of connections share, by door. */
+  deliveries: Readonly<Record<DoorName, DeliverySetup>>;
   gate: StreamGate;
   accounts: HubAccounts | null;
   /** Null exactly when there are no accounts. */

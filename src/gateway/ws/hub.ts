@@ -11,6 +11,7 @@ import type { PreparedMessage } from '../../protocol/envelope.ts';
 import { Authenticator } from './authentication.ts';
 import { Connection } from './connection.ts';
 import type { HubAccounts, HubContext } from './hub-context.ts';
+import type { DeliverySetup } from './delivery.ts';
 import { Egress } from './egress.ts';
 import { BUSY_FRAMES_PER_SECOND, FLUSH_WINDOW_LIMIT_MS } from './flush-window.ts';
 import { createHubMetrics } from './hub-metrics.ts';
@@ -129,7 +130,7 @@ class LiveHub implements Hub {
       log: this.#log,
       metrics: this.#metrics,
       topics: this.#topics,
-      egress: this.#egress,
+      deliveries: { plain: this.#deliverySetup('plain'), socketio: this.#deliverySetup('socketio') },
       gate: createStreamGate(options.directory),
       accounts,
       authenticator: this.authenticator,
@@ -248,13 +249,18 @@ class LiveHub implements Hub {
     this.#metrics.carryOver();
   }
 
+  #deliverySetup(door: DoorName): DeliverySetup {
+    const traffic = this.#metrics.traffic[door];
+    return { limits: this.limits, clock: this.#clock, egress: this.#egress, traffic };
+  }
+
   /** Chooses flush windows by what the last tick has seen. */
   #pace(nowMs: number): void {
     const elapsedMs = Math.max(1, nowMs - this.#pacedMs);
     this.#pacedMs = nowMs;
     const isBusy = this.#egress.takeAdded() / (elapsedMs / 1_000) >= BUSY_FRAMES_PER_SECOND;
     for (const topic of this.#topics) topic.pace(elapsedMs, this.#flushWindowMs);
-    for (const { delivery } of this.#connections) delivery.pace(isBusy, elapsedMs, this.#flushWindowMs);
+    for (const { delivery } of this.#connections) delivery.pace(isBusy, elapsedMs);
   }
 
   /** Judged after the event loop has been round once, so that a burst within one turn is not taken for slowness. */

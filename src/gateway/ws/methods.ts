@@ -16,6 +16,7 @@ import { after } from './deferral.ts';
 import type { HubContext } from './hub-context.ts';
 import { isPrivateStream } from './private-streams.ts';
 import type { PendingStream, UserStreams } from './private-streams.ts';
+import { positionOf } from './topic.ts';
 import type { Topic } from './topic.ts';
 import { createTradingMethods } from './trading-methods.ts';
 
@@ -187,6 +188,9 @@ function unsubscribe(context: HubContext, connection: Connection, streams: reado
 }
 
 function listOf(connection: Connection): (StreamPosition & { stream: string })[] {
-  const shared = [...connection.subscriptions].map(([stream, { at }]) => ({ stream, epoch: at.epoch, seq: at.seq }));
+  const shared = [...connection.subscriptions].map(([stream, subscription]) => {
+    const { epoch, seq } = positionOf(subscription);
+    return { stream, epoch, seq };
+  });
   return [...shared, ...(connection.userStreams?.positions() ?? [])];
 }

@@ -2,6 +2,7 @@ import { BoundedQueue } from '../../kernel/bounded-queue.ts';
 import { AT_ONCE } from './egress.ts';
 import type { Egress, Outbound } from './egress.ts';
 import type { Traffic } from './hub-metrics.ts';
+import type { Subscription } from './topic.ts';
 import type { Wire } from './wire.ts';
 
 /**
@@ -14,23 +15,27 @@ const WINDOW_FRAMES = 256;
 /** What has not left this process yet. `ageMs` is the age of the oldest of it. */
 export type Backlog = Readonly<{ frames: number; bytes: number; ageMs: number }>;
 
-type Waiting = Readonly<{ outbound: Outbound; sinceMs: number }>;
+/** `subscription` is null for replies and events. */
+type Waiting = Readonly<{ outbound: Outbound; subscription: Subscription | null; sinceMs: number }>;
+export type OnDropped = (outbound: Outbound, subscription: Subscription) => void;
 
-export type OutboxSetup = Readonly<{
-  wire: Wire;
-  egress: Egress;
-  traffic: Traffic;
-  waitingLimitFrames: number;
+export interface OutboxOwner {
   /** After `awaitRoom`: everything has left. */
-  onDrain: () => void;
-}>;
+  onDrain(): void;
+  /** The socket has not taken everything that it was handed. Called while others are being sent to: to be looked into later. */
+  onHeldUp(): void;
+}
 
 /**
  * One connection's way out: first in, first out. A frame is gathered (in the egress, until its window ends), then handed to the
- * socket; while that has not taken everything, frames wait, never more than `waitingLimitFrames`.
+ * socket; while that has not taken everything, frames wait, never more than `waitingLimit`.
  */
 export class Outbox {
-  readonly #setup: OutboxSetup;
+  readonly wire: Wire;
+  readonly #egress: Egress;
+  readonly #traffic: Traffic;
+  readonly #owner: OutboxOwner;
+  readonly #waitingLimit: number;
   /** The egress's: this outbox's list of gathered frames, and when it is due. */
   head = -1;
   tail = -1;
@@ -44,12 +49,12 @@ export class Outbox {
   #oldestMs = 0;
   #roomAwaited = false;
 
-  constructor(setup: OutboxSetup) {
-    this.#setup = setup;
-  }
-
-  get wire(): Wire {
-    return this.#setup.wire;
+  constructor(wire: Wire, egress: Egress, traffic: Traffic, owner: OutboxOwner, waitingLimit: number) {
+    this.wire = wire;
+    this.#egress = egress;
+    this.#traffic = traffic;
+    this.#owner = owner;
+    this.#waitingLimit = waitingLimit;
   }
 
   get frames(): number {
@@ -74,15 +79,12 @@ export class Outbox {
   }
 
   /** False when the queue is full: the frame is lost, and the connection with it. */
-  send(outbound: Outbound, nowMs: number, dueMs: number): boolean {
+  send(outbound: Outbound, subscription: Subscription | null, nowMs: number, dueMs: number): boolean {
     if (this.hasRoom) {
-      this.#gather(outbound, nowMs, dueMs);
+      this.#gather(outbound, subscription, nowMs, dueMs);
       return true;
     }
-    this.#waiting ??= new BoundedQueue(this.#setup.waitingLimitFrames);
-    if (!this.#waiting.offer({ outbound, sinceMs: nowMs })) return false;
-    this.#waitingBytes += outbound.frame.bytes.length;
-    return true;
+    return this.#wait({ outbound, subscription, sinceMs: nowMs });
   }
 
   /** Has `onDrain` called when everything has left. */
@@ -91,56 +93,48 @@ export class Outbox {
   }
 
   /** Throws away what streams have gathered and waiting and keeps replies and events, in order. Answers how many frames went. */
-  dropStreamFrames(onDropped: (outbound: Outbound) => void): number {
+  dropStreamFrames(onDropped: OnDropped): number {
     let dropped = 0;
-    this.#setup.egress.dropStreams(this, (outbound) => {
+    this.#egress.dropStreams(this, (outbound, subscription) => {
       dropped += 1;
       this.#gatheredFrames -= 1;
       this.#gatheredBytes -= outbound.frame.bytes.length;
-      onDropped(outbound);
+      onDropped(outbound, subscription);
     });
-    const waiting = this.#waiting?.takeAll() ?? [];
-    this.#waiting = null;
-    this.#waitingBytes = 0;
-    for (const each of waiting) {
-      if (each.outbound.subscription !== null) {
-        dropped += 1;
-        onDropped(each.outbound);
+    for (const each of this.#takeWaiting()) {
+      if (each.subscription === null) {
+        this.#wait(each);
         continue;
       }
-      this.#waiting ??= new BoundedQueue(this.#setup.waitingLimitFrames);
-      this.#waiting.offer(each);
-      this.#waitingBytes += each.outbound.frame.bytes.length;
+      dropped += 1;
+      onDropped(each.outbound, each.subscription);
     }
     return dropped;
   }
 
-  /** Hands over what was gathered, window or not: it can not be thrown away any more. */
+  /** Hands over what was gathered, window or not: it cannot be thrown away any more. */
   handGathered(): void {
-    this.#setup.egress.flush(this);
+    if (this.head !== -1) this.#egress.flush(this);
   }
 
   /** Hands everything over, whatever the socket has taken: the connection is about to be closed. */
   flush(): void {
-    this.#setup.egress.flush(this);
-    const waiting = this.#waiting?.takeAll() ?? [];
-    this.#waiting = null;
-    this.#waitingBytes = 0;
-    if (waiting.length > 0)
-      this.#setup.wire.write(Buffer.concat(waiting.map(({ outbound }) => outbound.frame.bytes)), ignore);
+    this.handGathered();
+    const waiting = this.#takeWaiting();
+    if (waiting.length === 0) return;
+    this.wire.write(Buffer.concat(waiting.map(({ outbound }) => outbound.frame.bytes)), () => undefined);
   }
 
   discard(): void {
-    this.#setup.egress.discard(this);
-    this.#waiting = null;
-    this.#waitingBytes = 0;
+    this.#egress.discard(this);
+    this.#takeWaiting();
     this.#gatheredFrames = 0;
     this.#gatheredBytes = 0;
     this.#handedFrames = 0;
     this.#handedBytes = 0;
   }
 
-  /** The egress's: what was gathered leaves now. */
+  /** The egress's: what was gathered leaves now, as so many messages. */
   handOver(messages: number, bytes: number): void {
     this.head = -1;
     this.tail = -1;
@@ -148,28 +142,29 @@ export class Outbox {
     this.#handedBytes = bytes;
     this.#gatheredFrames = 0;
     this.#gatheredBytes = 0;
-    this.#setup.traffic.frames += messages;
-    this.#setup.traffic.bytes += bytes;
+    this.#traffic.frames += messages;
+    this.#traffic.bytes += bytes;
   }
 
   /** The egress's: the socket's stream is to take these bytes of what was handed over. */
   write(bytes: Buffer): void {
     this.#handedBytes = bytes.length;
-    if (this.#setup.wire.write(bytes, () => this.#left())) this.leftAtOnce();
+    if (this.wire.write(bytes, () => this.#left())) this.leftAtOnce();
+    else this.#owner.onHeldUp();
   }
 
   /** The egress's: everything handed over has left already. */
   leftAtOnce(): void {
     this.#handedFrames = 0;
     this.#handedBytes = 0;
-    if (this.#waiting === null && this.#roomAwaited) this.#setup.egress.tellDrained(this);
+    if (this.#roomAwaited && this.#waiting === null) this.#egress.tellDrained(this);
   }
 
   /** The egress's: the end of the turn in which everything has left. */
   drained(): void {
     if (!this.#roomAwaited || !this.hasRoom) return;
     this.#roomAwaited = false;
-    this.#setup.onDrain();
+    this.#owner.onDrain();
   }
 
   /** The socket has taken everything: what has gathered meanwhile leaves in one go, within the window. */
@@ -178,7 +173,6 @@ export class Outbox {
     if (this.#handedFrames === 0) return;
     this.#handedFrames = 0;
     this.#handedBytes = 0;
-    const { egress } = this.#setup;
     while (this.#waiting !== null && this.#handedFrames === 0) {
       const next = this.#waiting.take();
       if (next === undefined) {
@@ -186,20 +180,31 @@ export class Outbox {
         break;
       }
       this.#waitingBytes -= next.outbound.frame.bytes.length;
-      this.#gather(next.outbound, next.sinceMs, AT_ONCE);
+      this.#gather(next.outbound, next.subscription, next.sinceMs, AT_ONCE);
     }
-    egress.flush(this);
+    this.handGathered();
     this.drained();
   }
 
-  #gather(outbound: Outbound, sinceMs: number, dueMs: number): void {
+  #gather(outbound: Outbound, subscription: Subscription | null, sinceMs: number, dueMs: number): void {
     if (this.#gatheredFrames === 0) this.#oldestMs = sinceMs;
     this.#gatheredFrames += 1;
     this.#gatheredBytes += outbound.frame.bytes.length;
-    const { egress } = this.#setup;
-    egress.add(this, outbound, dueMs);
-    if (this.#gatheredFrames >= WINDOW_FRAMES || this.#gatheredBytes >= WINDOW_BYTES) egress.flush(this);
+    this.#egress.add(this, outbound, subscription, dueMs);
+    if (this.#gatheredFrames >= WINDOW_FRAMES || this.#gatheredBytes >= WINDOW_BYTES) this.handGathered();
+  }
+
+  #wait(waiting: Waiting): boolean {
+    this.#waiting ??= new BoundedQueue(this.#waitingLimit);
+    if (!this.#waiting.offer(waiting)) return false;
+    this.#waitingBytes += waiting.outbound.frame.bytes.length;
+    return true;
+  }
+
+  #takeWaiting(): Waiting[] {
+    const waiting = this.#waiting?.takeAll() ?? [];
+    this.#waiting = null;
+    this.#waitingBytes = 0;
+    return waiting;
   }
 }
-
-function ignore(): void {}

@@ -2,12 +2,13 @@ import type { StreamCache, StreamLease, StreamListener, StreamView } from '../..
 import type { PreparedMessage } from '../../protocol/envelope.ts';
 import type { StreamPosition, StreamState } from '../../protocol/messages.ts';
 import type { StreamSpec } from '../../protocol/streams.ts';
-import { AT_ONCE } from './egress.ts';
+import type { Codec } from './codec.ts';
+import type { Outbound } from './egress.ts';
 import { endOfWindow, windowOf } from './flush-window.ts';
 
 /** The receiving end of subscriptions: one connection's delivery. Both are called synchronously, in the stream's order. */
 export interface Recipient {
-  live(subscription: Subscription, prepared: PreparedMessage, nowMs: number): void;
+  live(subscription: Subscription, message: LiveMessage, nowMs: number): void;
   reset(subscription: Subscription, nowMs: number): void;
 }
 
@@ -23,17 +24,43 @@ export type Subscription = {
   readonly recipient: Recipient;
   phase: 'live' | 'replay' | 'base' | 'ended';
   cause: BaseCause;
-  /** Where the client stands once everything queued for it has arrived. */
+  /** Where the client stands once everything queued for it has arrived. While it is live: where the topic stands. */
   at: StreamPosition;
-  /** The last state that the client was told; null when it is not certain that it has come. */
+  /** The last state that the client was told; null when it is not certain that it has come. While it is live: the topic's. */
   told: StreamState | null;
-  /** The connection's heartbeat interval in which the last push was made. */
-  pushedBeat: number;
+  /** When the last push was made (monotonic ms) that was not the topic's to all. */
+  pushedMs: number;
   /** A conflated stream rests until then (monotonic ms). */
   notBeforeMs: number;
   /** The window within which messages may share one with others; null: each comes by itself. */
   batchMs: number | null;
 };
+
+/** One message on its way to all live receivers; each codec's share of the work is done once. */
+export class LiveMessage {
+  readonly prepared: PreparedMessage;
+  /** Where receivers stood before it. */
+  readonly before: StreamPosition;
+  readonly windowMs: number;
+  /** When it leaves at the latest, for receivers that gather. */
+  readonly dueMs: number;
+  readonly #outbounds: (Outbound | undefined)[] = [];
+
+  constructor(prepared: PreparedMessage, before: StreamPosition, windowMs: number, dueMs: number) {
+    this.prepared = prepared;
+    this.before = before;
+    this.windowMs = windowMs;
+    this.dueMs = dueMs;
+  }
+
+  by(codec: Codec): Outbound {
+    return (this.#outbounds[codec.index] ??= outboundOf(this.prepared, this.before, codec));
+  }
+}
+
+export function outboundOf(prepared: PreparedMessage, before: StreamPosition, codec: Codec): Outbound {
+  return { frame: codec.push(prepared), before, tellsState: prepared.message.kind === 'state' };
+}
 
 /** A stream that connections of this process use: one lease, one fan-out loop. */
 export class Topic implements StreamListener {
@@ -47,10 +74,13 @@ export class Topic implements StreamListener {
   waiting = 0;
   /** The first head has come. A position alone does not say so: a head whose content was wrong has one too. */
   isReady = false;
-  /** When the message at hand leaves at the latest, for receivers that gather. */
-  dueMs = AT_ONCE;
-  #windowMs = 0;
+  /** Chosen by the stream's own pace. */
+  windowMs = 0;
   #messages = 0;
+  /** What live subscriptions have in common: where they stand, what state they were told, when they were last sent something. */
+  at: StreamPosition | undefined;
+  told: StreamState | undefined;
+  pushedMs = -Infinity;
 
   constructor(spec: StreamSpec, setup: TopicSetup) {
     this.spec = spec;
@@ -70,8 +100,13 @@ export class Topic implements StreamListener {
     if (this.subscriptions.size === 0) return;
     const nowMs = this.#clockMs();
     this.#messages += 1;
-    this.dueMs = endOfWindow(nowMs, this.#windowMs);
-    for (const subscription of this.subscriptions) subscription.recipient.live(subscription, prepared, nowMs);
+    const { windowMs } = this;
+    // Nobody is live before the first base has been given, and that sets the place.
+    const message = new LiveMessage(prepared, this.at ?? prepared.message, windowMs, endOfWindow(nowMs, windowMs));
+    for (const subscription of this.subscriptions) subscription.recipient.live(subscription, message, nowMs);
+    this.at = prepared.message;
+    this.pushedMs = nowMs;
+    if (prepared.message.kind === 'state') this.told = prepared.message.data as StreamState;
     this.#onFanOut(prepared, this.subscriptions.size);
   }
 
@@ -82,7 +117,7 @@ export class Topic implements StreamListener {
 
   /** Chooses the window by the stream's own pace; called regularly, `elapsedMs` after the last time. */
   pace(elapsedMs: number, longestMs: number): void {
-    this.#windowMs = windowOf(this.#messages / (elapsedMs / 1_000), longestMs);
+    this.windowMs = windowOf(this.#messages / (elapsedMs / 1_000), longestMs);
     this.#messages = 0;
   }
 
@@ -96,6 +131,11 @@ export type TopicSetup = Readonly<{
   clockMs: () => number;
   onFanOut: (prepared: PreparedMessage, receivers: number) => void;
 }>;
+
+/** Where the client of a subscription stands once everything queued for it has arrived. */
+export function positionOf({ phase, topic, at }: Subscription): StreamPosition {
+  return phase === 'live' ? topic.at! : at;
+}
 
 /** The streams in use. A topic lives while somebody subscribes to it or waits for it. */
 export class Topics {
