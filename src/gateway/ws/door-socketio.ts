@@ -130,18 +130,18 @@ function eventText(name: string, data: unknown): string {
 /** Past the library: its adapter would look up rooms, and its buffer has no cap. */
 class SocketIoWire implements Wire {
   readonly codec = socketIoCodec;
-  readonly #conn: EngineSocket;
+  readonly conn: EngineSocket;
   readonly #pipe: SocketPipe;
 
   constructor(conn: EngineSocket, pipe: SocketPipe) {
-    this.#conn = conn;
+    this.conn = conn;
     this.#pipe = pipe;
   }
 
   write(bytes: Buffer, written: () => void): boolean {
     if (!this.#isHeldUp) return this.#pipe.write(bytes, written);
     // The handshake's packets first: engine.io keeps what it is given until its socket has taken what was before.
-    this.#conn.once('drain', () => {
+    this.conn.once('drain', () => {
       if (this.#pipe.write(bytes, written)) process.nextTick(written);
     });
     return false;
@@ -158,8 +158,8 @@ class SocketIoWire implements Wire {
 
   /** Clients of the library come back by themselves after a lost transport, and stay away after a namespace disconnect. */
   close(code: number): void {
-    if (!mayReconnect(code)) this.#conn.write('1', { compress: false });
-    this.#conn.close();
+    if (!mayReconnect(code)) this.conn.write('1', { compress: false });
+    this.conn.close();
   }
 
   terminate(): void {
@@ -168,6 +168,6 @@ class SocketIoWire implements Wire {
 
   /** engine.io has packets that its socket has not been given. Its own field, which its types keep private: `native-path.it.test.ts` watches it. */
   get #isHeldUp(): boolean {
-    return (this.#conn as unknown as { writeBuffer: readonly unknown[] }).writeBuffer.length > 0;
+    return (this.conn as unknown as { writeBuffer: readonly unknown[] }).writeBuffer.length > 0;
   }
 }

@@ -3,6 +3,7 @@ import type { StreamPosition } from '../../protocol/messages.ts';
 import type { Frame } from './frame.ts';
 import { FrameRows } from './frame-rows.ts';
 import { GatheredFrames } from './gathered-frames.ts';
+import type { Writes } from './hub-metrics.ts';
 import type { Outbox } from './outbox.ts';
 import type { Subscription } from './topic.ts';
 
@@ -12,9 +13,6 @@ const GATHERED_LIMIT_FRAMES = 262_144;
 const TIMER_GRAIN_MS = 1;
 /** `dueMs` of what does not wait for a window. */
 export const AT_ONCE = 0;
-
-/** Writes by the way they took, and how many of the native ones left something over. */
-export type EgressTraffic = { native: number; stream: number; partial: number };
 
 /** A frame on its way, and what must be known when it is thrown away: shared by all receivers of one live message. */
 export type Outbound = Readonly<{
@@ -28,6 +26,7 @@ export type Outbound = Readonly<{
 export type EgressSetup = Readonly<{
   native: NativeWriter | null;
   clockMs: () => number;
+  writes: Writes;
   /** The native writer has refused a program, which is a fault of ours; it is not used any more. */
   onNativeFault: (error: unknown) => void;
 }>;
@@ -39,7 +38,7 @@ export type EgressSetup = Readonly<{
  * where there is none, is written to the sockets' streams.
  */
 export class Egress {
-  readonly traffic: EgressTraffic = { native: 0, stream: 0, partial: 0 };
+  readonly #writes: Writes;
   readonly #clockMs: () => number;
   readonly #onNativeFault: (error: unknown) => void;
   readonly #gathered = new GatheredFrames();
@@ -66,6 +65,7 @@ export class Egress {
 
   constructor(setup: EgressSetup) {
     this.#native = setup.native;
+    this.#writes = setup.writes;
     this.#clockMs = setup.clockMs;
     this.#onNativeFault = setup.onNativeFault;
   }
@@ -201,7 +201,7 @@ export class Egress {
         sent.push(outbox);
         sentBytes.push(bytes);
       } else {
-        this.traffic.stream += 1;
+        this.#writes.stream += 1;
         outbox.write(rows.joined(rowAt));
         // Not for the native writer.
         rows.length = rowAt;
@@ -225,13 +225,13 @@ export class Egress {
       this.#native = null;
       this.#onNativeFault(error);
     }
-    this.traffic.native += sent.length;
+    this.#writes.native += sent.length;
     let rowAt = 0;
     for (let index = 0; index < sent.length; index++) {
       const taken = results[index]!;
       if (taken === this.#sentBytes[index]) sent[index]!.leftAtOnce();
       else {
-        this.traffic.partial += 1;
+        this.#writes.partial += 1;
         // A broken socket takes nothing either: its stream finds out by itself.
         sent[index]!.write(rows.joined(rowAt).subarray(Math.max(0, taken)));
       }

@@ -8,6 +8,9 @@ import type { DoorName } from './wire.ts';
 /** Counted in plain numbers on the hot path and carried over to the metrics now and then: a labelled counter costs more than a frame. */
 export type Traffic = { frames: number; bytes: number; conflated: number; dropped: number };
 
+/** Writes to sockets, by the way they took; `partial`: native ones of which something was left to the socket's stream. */
+export type Writes = { native: number; stream: number; partial: number };
+
 /** What a scrape asks the hub. */
 export type HubFigures = Readonly<{
   connections: Readonly<Record<DoorName, number>>;
@@ -19,7 +22,8 @@ export type HubFigures = Readonly<{
 
 export type HubMetrics = Readonly<{
   traffic: Readonly<Record<DoorName, Traffic>>;
-  /** Moves `traffic` into the counters. */
+  writes: Writes;
+  /** Moves `traffic` and `writes` into the counters. */
   carryOver(): void;
   request(method: string, outcome: string): void;
   subscribed(ms: number): void;
@@ -55,10 +59,15 @@ export function createHubMetrics(metrics: Metrics, figures: () => HubFigures): H
     LATENCY_BUCKETS_MS,
   );
   collectFigures(metrics, figures);
+  const written = metrics.counter('gateway_socket_writes_total', 'Writes to sockets, by the way they took', ['how']);
+  const writes = noWrites();
   const traffic = { socketio: emptyTraffic(), plain: emptyTraffic() };
   return {
     traffic,
+    writes,
     carryOver() {
+      for (const [how, count] of Object.entries(writes)) written.inc({ how }, count);
+      Object.assign(writes, noWrites());
       for (const [door, counted] of Object.entries(traffic)) {
         frames.inc({ door }, counted.frames);
         bytes.inc({ door }, counted.bytes);
@@ -94,6 +103,10 @@ function collectFigures(metrics: Metrics, figures: () => HubFigures): void {
 /** Clients may close with any number from 3000 to 4999: only known ones become a label. */
 function closeLabel(code: number): string {
   return KNOWN_CLOSE_CODES.has(code) || (code >= 1000 && code <= 1015) ? String(code) : 'other';
+}
+
+function noWrites(): Writes {
+  return { native: 0, stream: 0, partial: 0 };
 }
 
 function emptyTraffic(): Traffic {

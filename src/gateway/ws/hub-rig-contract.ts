@@ -1,6 +1,7 @@
 import { vi } from 'vitest';
 import { createStreamCache, createMarketDirectory } from '../../modules/market/index.ts';
 import { createLog } from '../../platform/log.ts';
+import type { NativeWriter } from '../../platform/native-writer/native-writer.ts';
 import { createMetrics } from '../../platform/metrics.ts';
 import type { Metrics } from '../../platform/metrics.ts';
 import { RETENTION_LIMITS } from '../../protocol/limits.ts';
@@ -21,6 +22,8 @@ export type RigOptions = Readonly<{
   retention?: { messages: number; bytes: number; ageMs: number };
   coldStreamMs?: number;
   symbols?: readonly string[];
+  nativeWriter?: NativeWriter | null;
+  flushWindowMs?: number;
 }>;
 
 export type HubRig = Readonly<{ market: ScriptedMarket; hub: Hub; metrics: Metrics; stop: () => void }>;
@@ -43,6 +46,8 @@ export function startHub(options: RigOptions = {}): HubRig {
     random: seededRandom(1),
     log,
     metrics,
+    nativeWriter: options.nativeWriter ?? null,
+    ...(options.flushWindowMs !== undefined && { flushWindowMs: options.flushWindowMs }),
     ...(options.limits && { limits: options.limits }),
     ...(options.coldStreamMs !== undefined && { coldStreamMs: options.coldStreamMs }),
   });

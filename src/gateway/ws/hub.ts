@@ -112,6 +112,7 @@ class LiveHub implements Hub {
     this.#egress = new Egress({
       native: options.nativeWriter ?? null,
       clockMs: () => this.#clock.monotonic(),
+      writes: this.#metrics.writes,
       onNativeFault: (error) => this.#log.error({ event: 'native_writer_fault', err: error }),
     });
     this.#topics = new Topics({

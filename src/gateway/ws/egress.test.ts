@@ -1,0 +1,184 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import type { NativeWriter } from '../../platform/native-writer/native-writer.ts';
+import { plainCodec } from './codec.ts';
+import { AT_ONCE, Egress } from './egress.ts';
+import { jsonFrame } from './frame.ts';
+import { Outbox } from './outbox.ts';
+import type { Subscription } from './topic.ts';
+import type { Wire } from './wire.ts';
+
+/** A socket whose kernel buffer takes what the test says; what it does not take its stream keeps until `drain`. */
+class PipeWire implements Wire {
+  readonly codec = plainCodec;
+  readonly fd: number;
+  received = '';
+  room = 20_000;
+  raw = true;
+  #kept: Buffer[] = [];
+  #written: (() => void) | null = null;
+
+  constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  /** What the kernel takes of bytes that are offered now. */
+  take(bytes: Buffer): number {
+    const taken = Math.min(this.room, bytes.length);
+    this.room -= taken;
+    this.received += bytes.toString('latin1', 0, taken);
+    return taken;
+  }
+
+  write(bytes: Buffer, written: () => void): boolean {
+    expect(this.#written, 'a second write while one is on its way').toBeNull();
+    const taken = this.take(bytes);
+    if (taken === bytes.length) return true;
+    this.#kept.push(bytes.subarray(taken));
+    this.#written = written;
+    return false;
+  }
+
+  drain(room: number): void {
+    this.room += room;
+    while (this.#kept.length > 0) {
+      const first = this.#kept[0]!;
+      const taken = this.take(first);
+      if (taken < first.length) {
+        this.#kept[0] = first.subarray(taken);
+        return;
+      }
+      this.#kept.shift();
+    }
+    const written = this.#written;
+    this.#written = null;
+    written?.();
+  }
+
+  descriptor(): number {
+    return this.#kept.length > 0 || !this.raw ? -1 : this.fd;
+  }
+
+  keepAlive(): 'alive' {
+    return 'alive';
+  }
+
+  close(): void {}
+  terminate(): void {}
+}
+
+function writerFor(wires: readonly PipeWire[]): NativeWriter {
+  return {
+    send(frames, program, length, results) {
+      let orders = 0;
+      for (let at = 0; at < length;) {
+        const count = program[at + 1]!;
+        const slots = program.subarray(at + 2, at + 2 + count);
+        const bytes = Buffer.concat(Array.from(slots, (slot) => frames[slot]!));
+        const wire = wires.find(({ fd }) => fd === program[at])!;
+        expect(wire.descriptor(), 'sent past bytes that are still on their way').toBe(wire.fd);
+        const taken = wire.take(bytes);
+        results[orders++] = taken === 0 ? -11 : taken;
+        at += 2 + count;
+      }
+      return orders;
+    },
+  };
+}
+
+const step = fc.oneof(
+  fc.record({
+    do: fc.constant('send' as const),
+    to: fc.array(fc.nat(3), { minLength: 1, maxLength: 4 }),
+    size: fc.oneof(fc.nat(300), fc.nat(300), fc.nat(90_000)),
+    dueMs: fc.constantFrom(AT_ONCE, 5, 20),
+    own: fc.boolean(),
+  }),
+  fc.record({ do: fc.constant('room' as const), of: fc.nat(3), bytes: fc.nat(100_000) }),
+  fc.record({ do: fc.constant('drain' as const), of: fc.nat(3), bytes: fc.nat(150_000) }),
+  fc.record({ do: fc.constant('raw' as const), of: fc.nat(3), raw: fc.boolean() }),
+  fc.record({ do: fc.constant('pass' as const), ms: fc.nat(30) }),
+  fc.record({ do: fc.constant('hand' as const), of: fc.nat(3) }),
+);
+
+test.each([
+  ['with a native writer', true],
+  ['without one', false],
+])('%s every socket gets its frames whole, once and in order, whatever it takes and when', async (_name, isNative) => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+      let nowMs = 1;
+      const wires = [10, 11, 12, 13].map((fd) => new PipeWire(fd));
+      const writes = { native: 0, stream: 0, partial: 0 };
+      const egress = new Egress({
+        native: isNative ? writerFor(wires) : null,
+        clockMs: () => nowMs,
+        writes,
+        onNativeFault: (error) => {
+          throw error;
+        },
+      });
+      const traffic = { frames: 0, bytes: 0, conflated: 0, dropped: 0 };
+      const owner = { onDrain: () => undefined, onHeldUp: () => undefined };
+      const outboxes = wires.map((wire) => new Outbox(wire, egress, traffic, owner, 1_000));
+      const expected = wires.map(() => '');
+      const live = { batchMs: null } as Subscription;
+      let count = 0;
+      const settle = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
+      for (const now of steps) {
+        if (now.do === 'send') {
+          count += 1;
+          const frame = jsonFrame('', `${count}:`.padEnd(now.size, 'x'), '');
+          const outbound = { frame, before: now.own ? null : { epoch: 'e', seq: count }, tellsState: false };
+          for (const index of new Set(now.to)) {
+            const dueMs = now.dueMs === AT_ONCE ? AT_ONCE : nowMs + now.dueMs;
+            expect(outboxes[index]!.send(outbound, now.own ? null : live, nowMs, dueMs)).toBe(true);
+            expected[index] += frame.bytes.toString('latin1');
+          }
+        } else if (now.do === 'room') wires[now.of]!.room = Math.min(wires[now.of]!.room, now.bytes);
+        else if (now.do === 'drain') wires[now.of]!.drain(now.bytes);
+        else if (now.do === 'raw') wires[now.of]!.raw = now.raw;
+        else if (now.do === 'hand') outboxes[now.of]!.handGathered();
+        else nowMs += now.ms;
+        if (count % 3 === 0) await settle();
+        for (const [index, wire] of wires.entries()) expect(expected[index]!.startsWith(wire.received)).toBe(true);
+      }
+      await settle();
+      for (const outbox of outboxes) outbox.handGathered();
+      for (let turn = 0; turn < 200; turn++) for (const wire of wires) wire.drain(Infinity);
+      await settle();
+      for (const [index, wire] of wires.entries()) {
+        expect(wire.received.length).toBe(expected[index]!.length);
+        expect(wire.received === expected[index]).toBe(true);
+        expect(outboxes[index]!.backlog(nowMs)).toEqual({ frames: 0, bytes: 0, ageMs: 0 });
+      }
+      egress.stop();
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test('a native writer that refuses a program is not used again, and nothing is lost by it', async () => {
+  const wires = [new PipeWire(10), new PipeWire(11)];
+
+  const faults: unknown[] = [];
+  let calls = 0;
+  const native = {
+    send(): number {
+      calls += 1;
+      throw new RangeError('no');
+    },
+  };
+  const writes = { native: 0, stream: 0, partial: 0 };
+  const egress = new Egress({ native, clockMs: () => 0, writes, onNativeFault: (error) => faults.push(error) });
+  const traffic = { frames: 0, bytes: 0, conflated: 0, dropped: 0 };
+  const owner = { onDrain: () => undefined, onHeldUp: () => undefined };
+  const outboxes = wires.map((wire) => new Outbox(wire, egress, traffic, owner, 10));
+  const frame = jsonFrame('', '{}', '');
+  for (let round = 0; round < 3; round++) {
+    for (const outbox of outboxes) outbox.send({ frame, before: null, tellsState: false }, null, 0, AT_ONCE);
+    await new Promise<void>((resolve) => process.nextTick(resolve));
+  }
+  expect(wires.map(({ received }) => received)).toEqual([0, 1].map(() => frame.bytes.toString('latin1').repeat(3)));
+  expect([calls, faults.length]).toEqual([1, 1]);
+});
