@@ -96,7 +96,7 @@ test.runIf(compiler)('a program that is not valid sends nothing and says so', as
     [fd, 1],
     [fd, 1, 0, fd, 1, 0],
   ]) {
-    expect(() => writer.send(frames, Int32Array.from(program), program.length, results), `${program}`).toThrow(
+    expect(() => writer.send(frames, Int32Array.from(program), program.length, results), program.join()).toThrow(
       RangeError,
     );
   }
