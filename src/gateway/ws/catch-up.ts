@@ -7,6 +7,11 @@ export function samePosition(left: StreamPosition, right: StreamPosition): boole
   return left.seq === right.seq && left.epoch === right.epoch;
 }
 
+/** Certain only within one epoch. */
+export function isBehind(left: StreamPosition, right: StreamPosition): boolean {
+  return left.epoch === right.epoch && left.seq < right.seq;
+}
+
 export function sameState(left: StreamState, right: StreamState): boolean {
   return left === right || (left.status === right.status && left.since === right.since && left.reason === right.reason);
 }

@@ -3,7 +3,7 @@ import type { PreparedMessage } from '../../protocol/envelope.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import type { ConnectionLimits } from '../../protocol/limits.ts';
 import type { StreamPosition, StreamState } from '../../protocol/messages.ts';
-import { conflatedJson, gapJson, samePosition, sameState, stateJson } from './catch-up.ts';
+import { conflatedJson, gapJson, isBehind, samePosition, sameState, stateJson } from './catch-up.ts';
 import { AT_ONCE } from './egress.ts';
 import type { Egress, Outbound } from './egress.ts';
 import { GATHER_FROM_FRAMES, endOfWindow } from './flush-window.ts';
@@ -14,7 +14,7 @@ import { Outbox } from './outbox.ts';
 import { CALM_AGE_MS, CALM_MS, CONFLATED_INTERVAL_MS, closeReason, conflationReason } from './slow-consumer.ts';
 import type { SlowReason } from './slow-consumer.ts';
 import { outboundOf } from './topic.ts';
-import type { LiveMessage, Recipient, Subscription } from './topic.ts';
+import type { LiveMessage, Recipient, Standing, Subscription } from './topic.ts';
 import type { Wire } from './wire.ts';
 
 /** Private streams add nothing to a backlog beyond this: they read on from their log when it is shorter. */
@@ -125,11 +125,11 @@ export class Delivery implements Recipient, OutboxOwner {
     this.#windowsMs = 0;
   }
 
-  reset(subscription: Subscription, nowMs: number): void {
+  reset(subscription: Subscription, before: Standing, nowMs: number): void {
     if (subscription.phase === 'ended') return;
     // A replay under way finds out by itself that there is nothing to replay from.
     if (subscription.phase === 'live') {
-      this.#stopLive(subscription, subscription.topic.at!);
+      this.#stopLive(subscription, before);
       subscription.cause = 'upstream';
     }
     this.owe(subscription);
@@ -219,7 +219,8 @@ export class Delivery implements Recipient, OutboxOwner {
     this.#conflating = true;
     this.#calmSinceMs = null;
     this.#setup.traffic.dropped += this.#outbox.dropStreamFrames(({ before, tellsState }, subscription) => {
-      if (subscription.phase === 'live') this.#miss(subscription, before!);
+      if (subscription.phase === 'live') this.#miss(subscription, { at: before!, told: null });
+      else if (isBehind(before!, subscription.at)) subscription.at = before!;
       if (tellsState) subscription.told = null;
     });
     this.#owner.onSlow(backlog, 'conflating', reason);
@@ -233,17 +234,17 @@ export class Delivery implements Recipient, OutboxOwner {
     this.#owner.onSlow(backlog, 'recovered', null);
   }
 
-  #miss(subscription: Subscription, at: StreamPosition): void {
-    this.#stopLive(subscription, at);
+  #miss(subscription: Subscription, before: Standing): void {
+    this.#stopLive(subscription, before);
     subscription.cause = 'slow_consumer';
     this.owe(subscription);
   }
 
   /** From here on the subscription has a place and a state of its own. */
-  #stopLive(subscription: Subscription, at: StreamPosition): void {
+  #stopLive(subscription: Subscription, { at, told }: Standing): void {
     subscription.phase = 'base';
     subscription.at = at;
-    subscription.told = subscription.topic.told!;
+    subscription.told = told;
   }
 
   /** False when it is not done: the rest follows at the next call. */
@@ -256,7 +257,14 @@ export class Delivery implements Recipient, OutboxOwner {
       return false;
     }
     if (subscription.phase === 'replay' && !this.#replay(subscription, view, position, nowMs)) return false;
-    if (subscription.phase === 'base') this.#giveBase(subscription, view, position, nowMs);
+    if (subscription.phase === 'base') {
+      // Messages are missing and what they led to is not there (yet): the client stays where it is.
+      if (isBehind(subscription.at, position) && view.snapshot() === null && !isToldByGap(subscription)) {
+        this.#tellState(subscription, view, subscription.at, nowMs);
+        return false;
+      }
+      this.#giveBase(subscription, view, position, nowMs);
+    }
     this.#tellState(subscription, view, position, nowMs);
     const { topic } = subscription;
     subscription.phase = 'live';
@@ -335,4 +343,9 @@ export class Delivery implements Recipient, OutboxOwner {
     subscription.pushedMs = nowMs;
     if (!this.#outbox.send(outbound, subscription, nowMs, AT_ONCE)) this.#owner.onHopeless();
   }
+}
+
+/** Trades that are missing are said to be; other streams need their state. */
+function isToldByGap({ topic, cause }: Subscription): boolean {
+  return topic.spec.channel === 'trades' && cause !== 'fresh';
 }

@@ -141,6 +141,24 @@ test('a connection that has not taken its last round of snapshots is not given a
   expect(client.wire.heldWrites).toBe(held);
 });
 
+test('a stream that loses its source while a client waits for its base tells that where the client stands, not where it would have been', async () => {
+  rig = startHub();
+  const { market, hub } = rig;
+  const client = new RigClient(hub);
+  client.wire.stall();
+  await settle();
+  client.subscribe(TICKER);
+  await settle();
+  market.begin(TICKER);
+  market.skip(TICKER);
+  market.update(TICKER, { last: '9' });
+  await settle();
+  client.wire.resume();
+  await pass(3_000);
+  expect(client.problems).toEqual([]);
+  expect(client.stream(TICKER).position).toMatchObject({ seq: market.line(TICKER).seq });
+});
+
 test('replies are not thrown away with the market data, and come in order', async () => {
   rig = startHub({ limits: { slowQueuedFrames: 20 } });
   const { market, hub } = rig;

@@ -9,8 +9,12 @@ import { endOfWindow, windowOf } from './flush-window.ts';
 /** The receiving end of subscriptions: one connection's delivery. Both are called synchronously, in the stream's order. */
 export interface Recipient {
   live(subscription: Subscription, message: LiveMessage, nowMs: number): void;
-  reset(subscription: Subscription, nowMs: number): void;
+  /** `before`: what live subscriptions had in common until now. */
+  reset(subscription: Subscription, before: Standing, nowMs: number): void;
 }
+
+/** Where a client stands, and the state that it was told last. */
+export type Standing = Readonly<{ at: StreamPosition; told: StreamState | null }>;
 
 /** Why a subscription needs a new base rather than the next message. */
 export type BaseCause = 'fresh' | 'expired' | 'upstream' | 'slow_consumer';
@@ -39,14 +43,14 @@ export type Subscription = {
 /** One message on its way to all live receivers; each codec's share of the work is done once. */
 export class LiveMessage {
   readonly prepared: PreparedMessage;
-  /** Where receivers stood before it. */
-  readonly before: StreamPosition;
+  /** How receivers stood before it; by now the topic itself may be ahead, when one of them was given a new base in between. */
+  readonly before: Standing;
   readonly windowMs: number;
   /** When it leaves at the latest, for receivers that gather. */
   readonly dueMs: number;
   readonly #outbounds: (Outbound | undefined)[] = [];
 
-  constructor(prepared: PreparedMessage, before: StreamPosition, windowMs: number, dueMs: number) {
+  constructor(prepared: PreparedMessage, before: Standing, windowMs: number, dueMs: number) {
     this.prepared = prepared;
     this.before = before;
     this.windowMs = windowMs;
@@ -54,13 +58,15 @@ export class LiveMessage {
   }
 
   by(codec: Codec): Outbound {
-    return (this.#outbounds[codec.index] ??= outboundOf(this.prepared, this.before, codec));
+    return (this.#outbounds[codec.index] ??= outboundOf(this.prepared, this.before.at, codec));
   }
 }
 
 export function outboundOf(prepared: PreparedMessage, before: StreamPosition, codec: Codec): Outbound {
   return { frame: codec.push(prepared), before, tellsState: prepared.message.kind === 'state' };
 }
+
+const NOWHERE: StreamPosition = { epoch: '', seq: 0 };
 
 /** A stream that connections of this process use: one lease, one fan-out loop. */
 export class Topic implements StreamListener {
@@ -101,8 +107,7 @@ export class Topic implements StreamListener {
     const nowMs = this.#clockMs();
     this.#messages += 1;
     const { windowMs } = this;
-    // Nobody is live before the first base has been given, and that sets the place.
-    const message = new LiveMessage(prepared, this.at ?? prepared.message, windowMs, endOfWindow(nowMs, windowMs));
+    const message = new LiveMessage(prepared, this.#standing(), windowMs, endOfWindow(nowMs, windowMs));
     for (const subscription of this.subscriptions) subscription.recipient.live(subscription, message, nowMs);
     this.at = prepared.message;
     this.pushedMs = nowMs;
@@ -112,13 +117,19 @@ export class Topic implements StreamListener {
 
   onReset(): void {
     const nowMs = this.#clockMs();
-    for (const subscription of this.subscriptions) subscription.recipient.reset(subscription, nowMs);
+    const before = this.#standing();
+    for (const subscription of this.subscriptions) subscription.recipient.reset(subscription, before, nowMs);
   }
 
   /** Chooses the window by the stream's own pace; called regularly, `elapsedMs` after the last time. */
   pace(elapsedMs: number, longestMs: number): void {
     this.windowMs = windowOf(this.#messages / (elapsedMs / 1_000), longestMs);
     this.#messages = 0;
+  }
+
+  /** Nobody is live before the first base has been given, and that sets it. */
+  #standing(): Standing {
+    return { at: this.at ?? NOWHERE, told: this.told ?? null };
   }
 
   release(): void {
