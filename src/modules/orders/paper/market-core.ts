@@ -35,7 +35,12 @@ export class MarketCore {
   #doubtSinceMs: number;
   #waitsLeft = 0;
   #waitsOwed = false;
-  #dueMs: number | null = null;
+  /** When an order is due by itself; null: one of them changed. */
+  #orderDueMs: number | null = null;
+  /** Notes are looked at in rounds: what the market changes about them comes with every message. */
+  #notesAtMs: number;
+  #notesChanged = false;
+  #isNoting = false;
 
   constructor(settings: PaperSettings, startMs: number) {
     this.#settings = settings;
@@ -43,6 +48,7 @@ export class MarketCore {
     this.#evidence = new MarketEvidence({ view: this.#view, board: this.#board, settings });
     this.#nowMs = startMs;
     this.#doubtSinceMs = startMs;
+    this.#notesAtMs = startMs;
   }
 
   get orderCount(): number {
@@ -60,14 +66,20 @@ export class MarketCore {
 
   /** When time alone will change something, after the last event; Infinity: never. */
   dueMs(): number {
-    this.#dueMs ??= this.#nextDue();
-    return this.#dueMs;
+    if (this.#board.size === 0) return Infinity;
+    this.#orderDueMs ??= this.#nextOrderDue();
+    const doubtMs = this.#usable ? this.#view.staleAtMs + 1 : this.#doubtSinceMs + DOUBT_GRACE_MS;
+    return Math.min(
+      this.#orderDueMs,
+      doubtMs > this.#nowMs ? doubtMs : Infinity,
+      this.#notesChanged ? Math.max(this.#notesAtMs, this.#nowMs + 1) : Infinity,
+      this.#waitsOwed ? this.#nowMs + WAIT_PACE_MS : Infinity,
+    );
   }
 
   step(event: PaperEvent): Decision[] {
     const isDue = this.dueMs() <= event.nowMs;
     this.#nowMs = Math.max(this.#nowMs, event.nowMs);
-    this.#dueMs = null;
     this.#waitsLeft = WAITS_PER_STEP;
     this.#evidence.begin(this.#nowMs, this.#usable);
     this.#take(event);
@@ -79,8 +91,10 @@ export class MarketCore {
   #take(event: PaperEvent): void {
     switch (event.type) {
       case 'book':
+        this.#notesChanged = true;
         return this.#evidence.onBook(event);
       case 'trades':
+        this.#notesChanged = true;
         return this.#evidence.onTrades(event);
       case 'state':
         this.#view.setLive(event.channel, event.live);
@@ -144,7 +158,6 @@ export class MarketCore {
 
   #afterStep(order: PaperOrder, step: Step, refused: DecisionAnswer['refused']): void {
     if (refused === null) {
-      order.notedMs = this.#nowMs;
       order.notedAhead = order.place.ahead;
       if (step.do === 'remember') order.trailMoved = false;
       if (order.steps.length === 0) this.#evidence.recheckStop(order);
@@ -160,6 +173,7 @@ export class MarketCore {
     const limit = known?.limit;
     const size = known?.size ?? null;
     const { seed, latency } = this.#settings;
+    this.#orderDueMs = null;
     const order = absorbOrder(known, working, { nowMs: this.#nowMs, seed, latency });
     if (known !== undefined && order.entered && !takesOnly(order)) {
       const isBigger = order.size !== null && size !== null && order.size > size;
@@ -181,7 +195,14 @@ export class MarketCore {
 
   #advanceAll(): void {
     this.#waitsOwed = false;
+    this.#orderDueMs = null;
+    this.#isNoting = this.#notesAtMs <= this.#nowMs;
+    if (this.#isNoting) {
+      this.#notesChanged = false;
+      this.#notesAtMs = this.#nowMs + NOTE_INTERVAL_MS;
+    }
     for (const order of this.#board.all) this.#advance(order);
+    this.#isNoting = false;
   }
 
   /** Decides the next step that an order is due for; none while one is under way. */
@@ -269,11 +290,11 @@ export class MarketCore {
   }
 
   #note(order: PaperOrder): void {
-    if (!isNoteWanted(order) || this.#nowMs - order.notedMs < NOTE_INTERVAL_MS) return;
+    if (!this.#isNoting || !isNoteWanted(order)) return;
     this.#board.push(order, { do: 'remember', stopPrice: trailingStopText(order, this.#settings.tick) });
   }
 
-  #nextDue(): number {
+  #nextOrderDue(): number {
     let due = Infinity;
     const consider = (atMs: number | null) => {
       if (atMs !== null && atMs > this.#nowMs && atMs < due) due = atMs;
@@ -282,10 +303,7 @@ export class MarketCore {
       if (order.truth.timeInForce === 'GTD') consider(order.truth.expireAt);
       if (baseStatus(order) === 'submitted') consider(order.submitAtMs);
       if (isPending(order)) consider(order.commandAtMs);
-      if (isNoteWanted(order)) consider(Math.max(order.notedMs + NOTE_INTERVAL_MS, this.#nowMs + 1));
     }
-    if (this.#board.size > 0) consider(this.#usable ? this.#view.staleAtMs + 1 : this.#doubtSinceMs + DOUBT_GRACE_MS);
-    if (this.#waitsOwed) consider(this.#nowMs + WAIT_PACE_MS);
     return due;
   }
 

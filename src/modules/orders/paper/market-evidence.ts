@@ -48,21 +48,29 @@ export class MarketEvidence {
     this.#crossResting();
   }
 
+  /** `changed` null: any price may have. */
   #seePlaces(side: RestingSide, levels: BookLevels, changed: readonly bigint[] | null): void {
     if (side.size === 0) return;
-    const asked = changed === null ? null : new Set(changed);
-    for (const price of side.prices) {
-      for (const { place } of side.at(price)) {
-        if (asked !== null && !asked.has(price) && place.ahead !== null) continue;
-        seeDisplayed(place, levels.displayedAt(price), this.#nowMs);
-      }
+    for (const price of changed ?? side.prices) this.#seePlace(side, levels, price);
+    for (const price of side.blind) {
+      if (!levels.covers(price)) continue;
+      side.blind.delete(price);
+      this.#seePlace(side, levels, price);
     }
+  }
+
+  #seePlace(side: RestingSide, levels: BookLevels, price: bigint): void {
+    const orders = side.at(price);
+    if (orders.length === 0) return;
+    const displayed = levels.displayedAt(price);
+    for (const { place } of orders) seeDisplayed(place, displayed, this.#nowMs);
   }
 
   /** The other side has come to our prices: filled at ours, as far as what is displayed there goes. */
   #crossResting(): void {
     for (const side of [this.#board.buys, this.#board.sells]) {
       const other = side === this.#board.buys ? this.#view.asks : this.#view.bids;
+      if (!isReached(side, other.best?.price)) continue;
       for (const price of side.prices) {
         if (other.best === undefined || !side.reaches(price, other.best.price)) break;
         for (const order of side.at(price)) this.#fillFromCross(order, price, other);
@@ -94,6 +102,7 @@ export class MarketEvidence {
 
   /** Better prices are hit first; what is left of the trade goes on. A trade without a side proves only what it went through. */
   #fillFromTrade(side: RestingSide, trade: PublicTrade): void {
+    if (!isReached(side, trade.price)) return;
     let left = trade.size;
     for (const price of side.prices) {
       if (left === 0n || !side.reaches(price, trade.price)) return;
@@ -195,6 +204,11 @@ export class MarketEvidence {
       tradeId: trade === null || trade.id === '' ? null : trade.id,
     };
   }
+}
+
+/** The best of the side, at least, would trade at `price`. */
+function isReached(side: RestingSide, price: bigint | undefined): boolean {
+  return price !== undefined && side.best !== undefined && side.reaches(side.best, price);
 }
 
 /** Since it was armed. Of trades that come late, those that were compared before are not looked at again. */

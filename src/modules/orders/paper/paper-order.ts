@@ -34,6 +34,8 @@ export type PaperOrder = {
   amendment: AmendOrder | null;
   /** Worst price of a fill: the limit price, or a market order's protection; null: none. */
   limit: bigint | null;
+  /** Trigger price as the user gave it. */
+  stop: bigint | null;
   /** The whole quantity, filled part included; null for an order by budget. */
   size: bigint | null;
   remaining: bigint | null;
@@ -57,8 +59,7 @@ export type PaperOrder = {
   /** What was decided and is not done yet; the first one is under way while `inFlight`. */
   readonly steps: Step[];
   inFlight: boolean;
-  /** When its notes were last stored, and `ahead` as it was then. */
-  notedMs: number;
+  /** `ahead` when its notes were last stored. */
   notedAhead: bigint | null;
   trailMoved: boolean;
 };
@@ -110,12 +111,13 @@ export type AbsorbSetup = Readonly<{ nowMs: number; seed: number; latency: Venue
 
 /** From what the database says, at the start or after a command; `known` keeps what only the core knows. */
 export function absorbOrder(known: PaperOrder | undefined, working: WorkingOrder, setup: AbsorbSetup): PaperOrder {
-  const order = known ?? newOrder(working, setup);
+  const order = known ?? newOrder(working);
   const { order: truth } = working;
   order.truth = truth;
   order.before = working.before;
   order.amendment = working.amendment;
   order.limit = exactlyOrNull(LIMITS.has(truth.type) ? truth.price : truth.protectionPrice);
+  order.stop = exactlyOrNull(truth.stopPrice);
   order.size = exactlyOrNull(truth.quantity);
   order.remaining =
     order.size === null ? null : order.size - exactly(truth.filledQuantity) - exactly(truth.preventedQuantity);
@@ -137,7 +139,7 @@ function quantityOf(step: Step): bigint {
   return step.do === 'fill' ? step.fills.reduce((sum, { quantity }) => sum + exactly(quantity), 0n) : 0n;
 }
 
-function newOrder(working: WorkingOrder, setup: AbsorbSetup): PaperOrder {
+function newOrder(working: WorkingOrder): PaperOrder {
   const { order: truth, memo } = working;
   const ahead = exactlyOrNull(stringIn(memo, 'ahead'));
   const extreme = exactlyOrNull(stringIn(memo, 'extreme'));
@@ -148,6 +150,7 @@ function newOrder(working: WorkingOrder, setup: AbsorbSetup): PaperOrder {
     before: null,
     amendment: null,
     limit: null,
+    stop: null,
     remaining: null,
     budget: null,
     size: null,
@@ -164,7 +167,6 @@ function newOrder(working: WorkingOrder, setup: AbsorbSetup): PaperOrder {
     fillCount: numberIn(memo, 'fills') ?? 0,
     steps: [],
     inFlight: false,
-    notedMs: setup.nowMs,
     notedAhead: ahead,
     trailMoved: false,
   };

@@ -6,6 +6,8 @@ export class RestingSide {
   readonly #byPrice = new Map<bigint, PaperOrder[]>();
   readonly #priceOf = new Map<string, bigint>();
   #prices: bigint[] = [];
+  /** Prices of ours that the book did not reach when it was last looked. */
+  readonly blind = new Set<bigint>();
 
   constructor(side: 'buy' | 'sell') {
     this.#sells = side === 'sell';
@@ -13,6 +15,10 @@ export class RestingSide {
 
   get size(): number {
     return this.#priceOf.size;
+  }
+
+  get best(): bigint | undefined {
+    return this.#prices[0];
   }
 
   /** A copy: whoever walks it may take orders out. */
@@ -35,6 +41,7 @@ export class RestingSide {
 
   add(order: PaperOrder, price: bigint): void {
     this.#priceOf.set(order.id, price);
+    if (order.place.ahead === null) this.blind.add(price);
     const there = this.#byPrice.get(price);
     if (there !== undefined) {
       there.push(order);
@@ -53,6 +60,7 @@ export class RestingSide {
     if (rest.length > 0) this.#byPrice.set(price, rest);
     else {
       this.#byPrice.delete(price);
+      this.blind.delete(price);
       this.#prices = this.#prices.filter((each) => each !== price);
     }
   }

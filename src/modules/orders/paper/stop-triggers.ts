@@ -1,11 +1,11 @@
-import { exactly, exactlyOrNull, textOf } from './fixed-point.ts';
+import { exactlyOrNull, textOf } from './fixed-point.ts';
 import type { PaperOrder } from './paper-order.ts';
 import { followPrice, trailingStop } from './trailing.ts';
 import type { TrailSetup } from './trailing.ts';
 
 /** Takes a price in, and answers whether it sets the order off. A trailing stop moves first: its own extreme never meets it. */
 export function isTriggerMet(order: PaperOrder, price: bigint, tick: bigint): boolean {
-  const { type, side, stopPrice } = order.truth;
+  const { type, side } = order.truth;
   if (type === 'trailing_stop') {
     const setup = trailSetup(order, tick);
     if (followPrice(order.trail, setup, price)) {
@@ -15,8 +15,8 @@ export function isTriggerMet(order: PaperOrder, price: bigint, tick: bigint): bo
     const stop = trailingStop(order.trail, setup);
     return stop !== null && (side === 'sell' ? price <= stop : price >= stop);
   }
-  if (stopPrice === null) return false;
-  const stop = exactly(stopPrice);
+  const { stop } = order;
+  if (stop === null) return false;
   const takesProfit = type === 'take_profit' || type === 'take_profit_limit';
   return (side === 'buy') === takesProfit ? price <= stop : price >= stop;
 }
