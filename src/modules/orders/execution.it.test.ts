@@ -231,6 +231,16 @@ describe('housekeeping', () => {
     expect(valueOf(await rig.orders.desk.cancelAfter(alive, 0))).toEqual({ triggerAt: null });
   });
 
+  it('leaves a user alone who renewed the switch after the job had looked', async () => {
+    const user = await rig.createUser();
+    const working = await placeAccepted(rig, user, limitOrder());
+    valueOf(await rig.orders.desk.cancelAfter(user, 60_000));
+    const request = JSON.stringify({ ...user, deadMan: true });
+    const [row] = await at.admin`select orders.cancel(${request}::text::jsonb) as answer`;
+    expect(row!.answer).toEqual({ status: 'unchanged', works: [] });
+    expect((await rig.orders.desk.order(user.userId, working.order.id))!.status).toBe('accepted');
+  });
+
   it('ends what should have expired long ago', async () => {
     const user = await rig.createUser();
     const order = limitOrder({ timeInForce: 'GTD', expireAt: Date.now() + 60_000 });
