@@ -6,25 +6,19 @@ import { LinkContext, useLoaded } from './parts/hooks.ts';
 import { firstMarket } from './parts/markets.ts';
 import type { MarketName } from './parts/markets.ts';
 import { TickerStrip } from './parts/ticker-strip.tsx';
+import { SiteFooter, TopBar } from './parts/top-bar.tsx';
 import { VenuesContext, useVenueList } from './parts/venues.ts';
 import type { Link } from './link/link.ts';
 import { messageOf } from './rest.ts';
-import { routeHash } from './route.ts';
 import type { Route, Screen } from './route.ts';
+import { AccountScreen } from './screens/account-screen.tsx';
 import { MarketScreen } from './screens/market-screen.tsx';
+import { OperateScreen } from './screens/operate-screen.tsx';
 import { TradeScreen } from './screens/trade-screen.tsx';
 import { TrustScreen } from './screens/trust-screen.tsx';
 import { WallScreen } from './screens/wall-screen.tsx';
 import { useStore } from './store.ts';
 import type { Store } from './store.ts';
-import { theme, toggleTheme } from './theme.ts';
-
-const TABS: readonly Readonly<{ screen: Screen; name: string }>[] = [
-  { screen: 'market', name: 'Market' },
-  { screen: 'wall', name: 'Wall' },
-  { screen: 'trade', name: 'Trade' },
-  { screen: 'trust', name: 'Trust' },
-];
 
 export type AppProps = Readonly<{ link: Link; session: Session; route: Store<Route> }>;
 
@@ -73,9 +67,11 @@ function ScreenOf({ screen, market }: Readonly<{ screen: Screen; market: MarketN
       return <TrustScreen name={market} />;
     case 'trade':
       return <TradeScreen name={market} />;
-    case 'market':
-    case 'operate':
     case 'account':
+      return <AccountScreen />;
+    case 'operate':
+      return <OperateScreen />;
+    case 'market':
       return <MarketScreen name={market} />;
   }
 }
@@ -84,48 +80,4 @@ function ScreenOf({ screen, market }: Readonly<{ screen: Screen; market: MarketN
 function skipToMain(event: Event): void {
   event.preventDefault();
   document.getElementById('main')?.focus();
-}
-
-function TopBar({ screen, market }: Readonly<{ screen: Screen; market: MarketName | null }>): JSX.Element {
-  return (
-    <header class="top">
-      <a class="brand" href="#/market">
-        Tidewire
-      </a>
-      <nav class="tabs" aria-label="Screens">
-        {TABS.map((tab) => (
-          <a
-            key={tab.screen}
-            href={routeHash(tab.screen, market?.venue ?? null, market?.symbol ?? null)}
-            aria-current={tab.screen === screen ? 'page' : undefined}
-          >
-            {tab.name}
-          </a>
-        ))}
-      </nav>
-      <ThemeButton />
-    </header>
-  );
-}
-
-function ThemeButton(): JSX.Element {
-  const now = useStore(theme);
-  const other = now === 'dark' ? 'light' : 'dark';
-  return (
-    <button type="button" class="quiet" onClick={toggleTheme} aria-label={`Switch to ${other} colours`}>
-      {now === 'dark' ? '☀' : '☾'}
-    </button>
-  );
-}
-
-function SiteFooter(): JSX.Element {
-  return (
-    <footer class="site">
-      <span>Built on these interfaces, and nothing else:</span>
-      <a href="/docs">REST</a>
-      <a href="/docs/streams">streams</a>
-      <a href="/openapi.json">openapi.json</a>
-      <a href="/asyncapi.json">asyncapi.json</a>
-    </footer>
-  );
 }

@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useState } from 'preact/hooks';
-import type { PrivateEvent, SubscriptionState } from '../../client/index.ts';
+import type { PrivateEvent, SubscriptionState, ValueSubscription } from '../../client/index.ts';
 import type { Fill, Order, Portfolio, PrivateStream } from '../../protocol/trading.ts';
-import { useLoaded, useStream } from '../parts/hooks.ts';
+import { useFrameState, useLoaded, useStream, useTick } from '../parts/hooks.ts';
 import type { Loaded, Stream } from '../parts/hooks.ts';
 import { useAccount } from './account.ts';
 
@@ -92,26 +92,49 @@ export function useOrderHistory(): History<Order> {
 
 export function useOpenOrders() {
   const { link } = useAccount();
-  const [, setSeen] = useState<unknown>(null);
-  return useStream('orders', (client, hooks) => client.orders({ ...hooks, onUpdate: setSeen }), undefined, link);
+  const [, see] = useFrameState<unknown>(null);
+  const onUpdate = (value: unknown): void => see(() => value);
+  return useStream('orders', (client, hooks) => client.orders({ ...hooks, onUpdate }), undefined, link);
 }
 
 export function useHoldings() {
   const { link } = useAccount();
-  const [, setSeen] = useState<unknown>(null);
-  return useStream('portfolio', (client, hooks) => client.portfolio({ ...hooks, onUpdate: setSeen }), undefined, link);
+  const [, see] = useFrameState<unknown>(null);
+  const onUpdate = (value: unknown): void => see(() => value);
+  return useStream('portfolio', (client, hooks) => client.portfolio({ ...hooks, onUpdate }), undefined, link);
 }
 
-/** The portfolio at live prices, or what REST says of it until the stream speaks. */
-export function useValuation() {
+/** While the stream does not speak. */
+const POLL_MS = 5_000;
+
+export type Valuation = Readonly<{
+  /** Undefined while REST stands in for it. */
+  stream: Stream<ValueSubscription<Portfolio>> | undefined;
+  loaded: Loaded<Portfolio>;
+  portfolio: Portfolio | null;
+}>;
+
+/** The portfolio at live prices. Where its stream is not to be had, REST is asked again and again, and the panels say so. */
+export function useValuation(): Valuation {
   const { link, session } = useAccount();
-  const [portfolio, setPortfolio] = useState<Portfolio | null>(null);
+  const [live, change] = useFrameState<Portfolio | null>(null);
   const stream = useStream(
     'valuation',
-    (client, hooks) => client.valuation({ ...hooks, onUpdate: setPortfolio }),
+    (client, hooks) => client.valuation({ ...hooks, onUpdate: (value) => change(() => value) }),
     undefined,
     link,
   );
-  const loaded = useLoaded('portfolio', (signal) => session.request<Portfolio>('/v1/portfolio', { signal }));
-  return { stream, loaded, portfolio: portfolio ?? loaded.value };
+  const streaming = stream.state?.status === 'live';
+  const round = Math.floor(useTick(POLL_MS) / POLL_MS);
+  const loaded = useLoaded(streaming ? 'streaming' : `portfolio ${round}`, async (signal) =>
+    streaming && live ? live : session.request<Portfolio>('/v1/portfolio', { signal }),
+  );
+  const portfolio = newest(live, loaded.value);
+  const polled = !streaming && loaded.status !== 'failed' && loaded.value !== null;
+  return { stream: polled ? undefined : stream, loaded, portfolio };
+}
+
+function newest(left: Portfolio | null, right: Portfolio | null): Portfolio | null {
+  if (!left || !right) return left ?? right;
+  return left.at >= right.at ? left : right;
 }

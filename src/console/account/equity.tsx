@@ -10,23 +10,24 @@ import { theme } from '../theme.ts';
 import { createLineChart } from '../view/line-chart.ts';
 import type { LineChart } from '../view/line-chart.ts';
 import { useAccount } from './account.ts';
-import { useChanges, useValuation } from './data.ts';
+import { useChanges } from './data.ts';
+import type { Valuation } from './data.ts';
 import { amountText, assetName, percentText, signedText, toneOfAmount } from './money-text.ts';
 
 /** The history is written once a minute or so. */
 const HISTORY_EVERY_MS = 60_000;
 
 /** What the account is worth, now and over time, and how it went. */
-export function Equity(): JSX.Element {
+export function Equity({ valuation }: Readonly<{ valuation: Valuation }>): JSX.Element {
   const { session } = useAccount();
-  const { stream, portfolio } = useValuation();
+  const { stream, portfolio } = valuation;
   const minute = Math.floor(useTick(HISTORY_EVERY_MS) / HISTORY_EVERY_MS);
   const history = useLoaded(`history ${minute}`, (signal) =>
     session.request<{ points: EquityPoint[] }>('/v1/portfolio/history', { signal }),
   );
   const host = useEquityChart(history.value?.points ?? [], portfolio);
   return (
-    <Panel name="equity" title="Equity" stream={stream}>
+    <Panel name="equity" title="Equity" {...(stream && { stream })}>
       <dl class="facts padded">
         <Fact
           name="Worth now"

@@ -2,8 +2,8 @@ import type { JSX } from 'preact';
 import type { ValuedPosition } from '../../protocol/trading.ts';
 import { ABSENT, duration, grouped } from '../format.ts';
 import { Panel } from '../parts/panel.tsx';
-import { useValuation } from './data.ts';
-import { amountText, signedText, toneOfAmount } from './money-text.ts';
+import type { Valuation } from './data.ts';
+import { amountText, assetName, signedText, toneOfAmount } from './money-text.ts';
 import { DataTable } from './table.tsx';
 
 const COLUMNS = [
@@ -18,10 +18,10 @@ const COLUMNS = [
 ];
 
 /** What was bought through orders and not sold again, at live prices. */
-export function Positions(): JSX.Element {
-  const { stream, loaded, portfolio } = useValuation();
+export function Positions({ valuation }: Readonly<{ valuation: Valuation }>): JSX.Element {
+  const { stream, loaded, portfolio } = valuation;
   return (
-    <Panel name="positions" title="Positions" stream={stream}>
+    <Panel name="positions" title="Positions" {...(stream && { stream })}>
       <DataTable
         label="Positions"
         columns={COLUMNS}
@@ -40,8 +40,8 @@ function PositionRow({ position }: Readonly<{ position: ValuedPosition }>): JSX.
   return (
     <tr>
       <th scope="row">
-        {position.base}
-        <span class="soft">/{position.quote}</span>
+        {assetName(position.base)}
+        <span class="soft">/{assetName(position.quote)}</span>
       </th>
       <td class="number" title={position.quantity}>
         {amountText(position.quantity)}

@@ -1,11 +1,10 @@
 import type { JSX } from 'preact';
-import { useCallback, useState } from 'preact/hooks';
 import type { Ticker } from '../../client/index.ts';
 import type { Market } from '../../protocol/market.ts';
 import { ABSENT, duration, grouped } from '../format.ts';
 import { messageOf } from '../rest.ts';
 import { routeHash } from '../route.ts';
-import { useStream, useTick } from './hooks.ts';
+import { useFrameState, useStream, useTick } from './hooks.ts';
 import { useSiblings } from './markets.ts';
 import { Panel } from './panel.tsx';
 
@@ -16,10 +15,9 @@ type Quote = Readonly<{ market: Market; ticker: Ticker; live: boolean }>;
 /** One asset over all venues, by quote currency: best bid, best ask, and what lies between the best of all. */
 export function CrossVenuePanel({ market }: Readonly<{ market: Market }>): JSX.Element {
   const siblings = useSiblings(market.base);
-  const [quotes, setQuotes] = useState<ReadonlyMap<string, Quote>>(new Map());
-  const tell = useCallback((quote: Quote) => {
-    setQuotes((known) => new Map(known).set(`${quote.market.venue}:${quote.market.symbol}`, quote));
-  }, []);
+  const [quotes, change] = useFrameState<ReadonlyMap<string, Quote>>(new Map());
+  const tell = (quote: Quote): void =>
+    change((known) => new Map(known).set(`${quote.market.venue}:${quote.market.symbol}`, quote));
   const markets = (siblings.value ?? []).filter(({ base }) => base === market.base);
   const currencies = [...new Set(markets.map(({ quote }) => quote))].toSorted(
     (left, right) => Number(right === market.quote) - Number(left === market.quote) || (left < right ? -1 : 1),

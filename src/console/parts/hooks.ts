@@ -1,5 +1,5 @@
 import { createContext } from 'preact';
-import { useContext, useEffect, useState } from 'preact/hooks';
+import { useCallback, useContext, useEffect, useRef, useState } from 'preact/hooks';
 import type { Client, GapNotice, Subscription, SubscriptionState } from '../../client/index.ts';
 import type { Link } from '../link/link.ts';
 import { RestFailure, messageOf } from '../rest.ts';
@@ -52,6 +52,26 @@ export function useStream<S extends Subscription<unknown>>(
     // `open` is made anew at each rendering; `key` says when it means something else.
   }, [key, link]);
   return stream;
+}
+
+/**
+ * State that messages change rather than people: however many come, it is shown with the next frame. What people type is
+ * ordinary state, which is rendered before the next key can be pressed: a form must never be sent as it was a moment ago.
+ */
+export function useFrameState<T>(initial: T): readonly [T, (change: (known: T) => T) => void] {
+  const { frames } = useLink();
+  const [shown, setShown] = useState(initial);
+  const latest = useRef(initial);
+  const show = useCallback(() => setShown(() => latest.current), []);
+  useEffect(() => () => frames.forget(show), [frames, show]);
+  const change = useCallback(
+    (make: (known: T) => T) => {
+      latest.current = make(latest.current);
+      frames.mark(show);
+    },
+    [frames, show],
+  );
+  return [shown, change];
 }
 
 /** Renders the component again so often. */

@@ -1,10 +1,9 @@
 import type { JSX } from 'preact';
-import { useState } from 'preact/hooks';
 import type { Ticker } from '../../client/index.ts';
 import { ABSENT, changePercent, grouped, toneOf } from '../format.ts';
 import { messageOf } from '../rest.ts';
 import { routeHash } from '../route.ts';
-import { useLoaded, useStream } from './hooks.ts';
+import { useFrameState, useLoaded, useStream } from './hooks.ts';
 import { likedMarkets } from './markets.ts';
 import type { MarketName } from './markets.ts';
 
@@ -53,7 +52,7 @@ export function useTicker({
   venue,
   symbol,
 }: MarketName): LiveTicker & Readonly<{ stream: ReturnType<typeof useStream> }> {
-  const [shown, setShown] = useState<Omit<LiveTicker, 'status'> & { of: string }>({
+  const [shown, change] = useFrameState<Omit<LiveTicker, 'status'> & { of: string }>({
     value: null,
     direction: '',
     of: '',
@@ -63,7 +62,7 @@ export function useTicker({
     client.ticker(venue, symbol, {
       ...hooks,
       onUpdate: (value) =>
-        setShown((known) => ({ value, of: name, direction: known.of === name ? directionOf(known, value) : '' })),
+        change((known) => ({ value, of: name, direction: known.of === name ? directionOf(known, value) : '' })),
     }),
   );
   const current = shown.of === name ? shown : { value: null, direction: '' as const };

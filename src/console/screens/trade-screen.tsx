@@ -2,6 +2,7 @@ import type { JSX } from 'preact';
 import { useCallback, useContext, useState } from 'preact/hooks';
 import { AccountContext } from '../account/account.ts';
 import { Balances } from '../account/balances.tsx';
+import { useValuation } from '../account/data.ts';
 import { EntryCard } from '../account/entry-card.tsx';
 import { Equity } from '../account/equity.tsx';
 import { Notices } from '../account/notices.tsx';
@@ -56,12 +57,22 @@ function TradingDesk({ name }: Readonly<{ name: MarketName }>): JSX.Element {
       )}
       <Balances />
       <OpenOrders />
-      <Positions />
-      <Fills />
-      <Equity />
+      <Valued />
       <OrderHistory />
       <Notices />
     </div>
+  );
+}
+
+/** What changes with every price is rendered apart from the rest. */
+function Valued(): JSX.Element {
+  const valuation = useValuation();
+  return (
+    <>
+      <Positions valuation={valuation} />
+      <Fills />
+      <Equity valuation={valuation} />
+    </>
   );
 }
 
