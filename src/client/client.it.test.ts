@@ -99,11 +99,16 @@ function randomBook(random: Random, exchangeSeq: number): Parameters<ScriptedMar
   };
 }
 
-const DOORS: Record<string, (port: number) => Pick<ClientOptions, 'url' | 'transport'>> = {
+const DOORS: Record<string, (port: number) => Pick<ClientOptions, 'url' | 'transport' | 'batchMs'>> = {
   "/ws with Node's WebSocket": (port) => ({ url: `http://127.0.0.1:${port}` }),
   '/ws with the ws package': (port) => ({ url: `ws://127.0.0.1:${port}/ws`, transport: WsWebSocket as never }),
   'Socket.IO': (port) => ({
     transport: io(`http://127.0.0.1:${port}`, { autoConnect: false, forceNew: true, transports: ['websocket'] }),
+  }),
+  '/ws in batches': (port) => ({ url: `http://127.0.0.1:${port}`, batchMs: 10 }),
+  'Socket.IO in batches': (port) => ({
+    transport: io(`http://127.0.0.1:${port}`, { autoConnect: false, forceNew: true, transports: ['websocket'] }),
+    batchMs: 10,
   }),
 };
 

@@ -51,6 +51,8 @@ export type ClientOptions = Readonly<{
   backoff?: BackoffPolicy;
   /** Unix ms; default `Date.now`. */
   now?: () => number;
+  /** Lets the server put pushes of so many milliseconds (at most 50) into one message: less work for many streams. Default: not. */
+  batchMs?: number;
   /** For jitter; default `Math.random`. */
   random?: Random;
   onConnection?: (state: ConnectionState) => void;
@@ -140,6 +142,7 @@ class StreamClient implements Client {
     this.#streams = new StreamRegistry(
       {
         ...deps,
+        batchMs: options.batchMs,
         onEnded: (counters) => addCounters(this.#past, counters),
         mayAsk: (stream) => !isPrivate(stream) || this.#session === null || this.#session.status === 'proved',
       },

@@ -152,8 +152,19 @@ export class Connection {
       case 'malformed':
         this.counters.malformed += 1;
         return this.#deps.onError(new ClientError('malformed_frame', frame.problem));
+      case 'batch':
+        return this.#takeBatch(frame.frames);
       case 'ignored':
         return;
+    }
+  }
+
+  #takeBatch(frames: readonly InboundFrame[]): void {
+    const live = this.#live;
+    for (const frame of frames) {
+      // A handler may have given the connection up.
+      if (this.#live !== live) return;
+      this.#take(frame);
     }
   }
 

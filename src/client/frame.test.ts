@@ -35,3 +35,12 @@ test('a reply without a result is an error or nothing', () => {
   expect(readReply(1, { error: 'text' }).type).toBe('malformed');
   expect(readReply(null, { error }).type).toBe('ignored');
 });
+
+test('one broken envelope in a batch does not hide the others', () => {
+  const envelope = { stream: 'venue:x', epoch: 'e', seq: 1, kind: 'update', ingestTs: 1, sentTs: 1, data: {} };
+  expect(readPlainFrame(JSON.stringify({ batch: [envelope, { stream: 1 }, { ...envelope, seq: 2 }] }))).toMatchObject({
+    type: 'batch',
+    frames: [{ type: 'message', envelope: { seq: 1 } }, { type: 'malformed' }, { envelope: { seq: 2 } }],
+  });
+  expect(readPlainFrame('{"batch":{}}')).toMatchObject({ type: 'malformed' });
+});

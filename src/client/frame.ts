@@ -31,6 +31,7 @@ export function readPlainFrame(text: unknown): InboundFrame {
   }
   if (!isFields(value)) return malformed('not an object');
   if ('stream' in value) return readEnvelope(value);
+  if ('batch' in value) return readBatch(value.batch);
   if ('event' in value) return readEvent(value.event, value.data);
   if ('id' in value) return readReply(value.id, value);
   return { type: 'ignored' };
@@ -49,6 +50,13 @@ export function readEnvelope(value: unknown): InboundFrame {
     typeof ingestTs === 'number' &&
     typeof sentTs === 'number';
   return wellFormed ? { type: 'message', envelope: value as Envelope } : malformed('not an envelope');
+}
+
+/** Several envelopes in one message; what is wrong with one does not harm the others. */
+export function readBatch(value: unknown): InboundFrame {
+  return Array.isArray(value)
+    ? { type: 'batch', frames: value.map(readEnvelope) }
+    : malformed('a batch is an array of envelopes');
 }
 
 export function readEvent(name: unknown, data: unknown): InboundFrame {

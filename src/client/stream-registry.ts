@@ -25,6 +25,8 @@ type SubscribeResult = Subscribed | Readonly<{ stream: string; error: WireError 
 type RegistryDeps = Readonly<{
   now: () => number;
   random: Random;
+  /** The window within which the server may put several pushes into one message; without it each comes by itself. */
+  batchMs: number | undefined;
   /** A stream is no longer in use; `counters` are its last. */
   onEnded(counters: StreamCounters): void;
   onError(error: ClientError): void;
@@ -192,7 +194,9 @@ export class StreamRegistry {
       connection.limits,
     );
     const asked = due.slice(0, batch.length);
-    const sent = connection.request('subscribe', { streams: batch }, (reply) => this.#takeReply(asked, reply));
+    const { batchMs } = this.#deps;
+    const params = { streams: batch, ...(batchMs !== undefined && { batch: { windowMs: batchMs } }) };
+    const sent = connection.request('subscribe', params, (reply) => this.#takeReply(asked, reply));
     if (!sent) return false;
     for (const tracker of asked) {
       this.#wanted.delete(tracker);

@@ -1,4 +1,4 @@
-import { readEnvelope, readEvent, readReply } from './frame.ts';
+import { readBatch, readEnvelope, readEvent, readReply } from './frame.ts';
 import { CLOSED_ABNORMALLY } from './transport.ts';
 import type { Transport, TransportHandlers } from './transport.ts';
 
@@ -62,6 +62,7 @@ function attach(socket: SocketIoLike, handlers: TransportHandlers): () => void {
     ['disconnect', (reason) => close(String(reason))],
     ['connect_error', (error) => close(error instanceof Error ? error.message : 'connect_error')],
     ['message', (envelope) => handlers.onFrame(readEnvelope(envelope))],
+    ['batch', (envelopes) => handlers.onFrame(readBatch(envelopes))],
     ...SYSTEM_EVENTS.map((name): [string, (value: unknown) => void] => [
       name,
       (data) => handlers.onFrame(readEvent(name, data)),

@@ -14,6 +14,8 @@ export type InboundFrame =
   | Readonly<{ type: 'message'; envelope: Envelope }>
   | Readonly<{ type: 'event'; event: SystemEvent }>
   | Readonly<{ type: 'reply'; id: number; reply: RequestReply }>
+  /** Several pushes that came in one message. */
+  | Readonly<{ type: 'batch'; frames: readonly InboundFrame[] }>
   | Readonly<{ type: 'ignored' }>
   | Readonly<{ type: 'malformed'; problem: string }>;
 

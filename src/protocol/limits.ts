@@ -24,6 +24,9 @@ export const CONNECTION_LIMITS = {
 /** What is kept of each stream for resume: whichever limit is met first decides. */
 export const RETENTION_LIMITS = { messages: 1_000, bytes: 2_097_152, ageMs: 60_000 } as const;
 
+/** One message of several pushes: longer windows would be felt, and a larger message would have to be parsed whole before its first push is seen. */
+export const BATCH_LIMITS = { windowMs: 50, envelopes: 256, bytes: 65_536 } as const;
+
 /** What a snapshot carries. */
 export const SNAPSHOT_LIMITS = { trades: 100, candles: 100 } as const;
 

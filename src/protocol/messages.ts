@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ERROR_CODES } from './errors.ts';
+import { BATCH_LIMITS } from './limits.ts';
 import { KEY_ID, RECV_WINDOW_LIMIT_MS } from './signing.ts';
 
 /** A decimal as text: plain notation, no exponent. Prices, sizes and amounts are never JSON numbers. */
@@ -115,6 +116,9 @@ export const EnvelopeSchema = z
   .strictObject({ ...envelopeFields, sentTs: TimestampMs, data: z.unknown() })
   .meta({ id: 'Envelope' });
 
+const BatchWish = z
+  .union([z.literal(true), z.strictObject({ windowMs: z.int().min(0).max(BATCH_LIMITS.windowMs) })])
+  .meta({ description: 'pushes of these streams may come several in one message; `true` is the longest window' });
 export const SubscribeParams = z.strictObject({
   streams: z
     .array(
@@ -127,6 +131,7 @@ export const SubscribeParams = z.strictObject({
       ]),
     )
     .min(1),
+  batch: BatchWish.optional(),
 });
 export const UnsubscribeParams = z.strictObject({ streams: z.array(z.string()).min(1) });
 const Credential = z.string().min(1).max(4096);

@@ -5,7 +5,7 @@ import { crc32 } from '../kernel/crc32.ts';
 import { BookState } from './book.ts';
 import { CLOSE_CODES, mayReconnect } from './close-codes.ts';
 import { ERRORS } from './errors.ts';
-import { CONNECTION_LIMITS, RETENTION_LIMITS, SNAPSHOT_LIMITS } from './limits.ts';
+import { BATCH_LIMITS, CONNECTION_LIMITS, RETENTION_LIMITS, SNAPSHOT_LIMITS } from './limits.ts';
 import type { BookDelta, BookSnapshot, Envelope, SystemEvents } from './messages.ts';
 import {
   AuthenticatedSchema,
@@ -78,6 +78,10 @@ test('the limits are the limits', () => {
   expect(pairs(table(limits, 'limit'))).toEqual(CONNECTION_LIMITS);
   expect(pairs(table(limits, 'kept of each stream for `since`'))).toEqual(RETENTION_LIMITS);
   expect(pairs(table(limits, 'items in a snapshot'))).toEqual(SNAPSHOT_LIMITS);
+  const { windowMs, envelopes, bytes } = BATCH_LIMITS;
+  const batches = section('5. Methods');
+  expect(batches).toContain(`(0 to ${windowMs}; \`true\` is ${windowMs})`);
+  expect(batches).toContain(`at most ${envelopes} envelopes, and ends at ${bytes / 1_024} KiB`);
 });
 
 test('the streams, their options and their names are those of the parser', () => {

@@ -4,7 +4,7 @@ import { LIVE } from './scripted-market-contract.ts';
 import type { ServerRig } from './server-rig-contract.ts';
 import { startServer } from './server-rig-contract.ts';
 import { applyPush, applyReply, emptyModel } from './model-client-contract.ts';
-import type { Subscribed } from '../../protocol/messages.ts';
+import type { Envelope, Subscribed } from '../../protocol/messages.ts';
 import { EnvelopeSchema, SubscribedSchema, WireErrorSchema } from '../../protocol/messages.ts';
 import { CONNECTION_LIMITS } from '../../protocol/limits.ts';
 
@@ -51,6 +51,53 @@ describe.each(['plain', 'socketio'] as const)('%s door', (door) => {
       }
     }
     expect(model.received.filter(({ kind }) => kind === 'snapshot').length).toBe(20);
+  });
+
+  test('whoever asks for batches gets every push of a window in one message, in order and by the same rules', async () => {
+    rig = await startServer();
+    const { market } = rig;
+    for (const name of [BOOK, TRADES, TICKER]) market.begin(name);
+    const [batched, single] = [await open(), await open()];
+    await single.subscribe(BOOK, TRADES, TICKER);
+    await batched.request('subscribe', { streams: [BOOK, TRADES, TICKER], batch: { windowMs: 10 } });
+    for (let round = 0; round < 100; round++) {
+      market.delta(BOOK, [[String(50 + (round % 9)), String(round + 1)]], []);
+      market.trade(TRADES);
+      market.update(TICKER, { last: String(round) });
+      if (round % 10 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    await batched.request('ping');
+    const seqOf = (client: RawClient, name: string): number | undefined => client.envelopes(name).at(-1)?.seq;
+    const all = [BOOK, TRADES, TICKER];
+    for (const client of [batched, single]) {
+      await until(() => all.every((name) => seqOf(client, name) === market.line(name).seq), 'the last push of each');
+    }
+    for (const name of all) {
+      const strip = ({ sentTs: _, ...rest }: Envelope): object => rest;
+      const [ours, theirs] = [batched, single].map((client) => client.envelopes(name).map(strip));
+      expect(ours).toEqual(theirs);
+      for (const envelope of batched.envelopes(name)) expect(EnvelopeSchema.safeParse(envelope).success).toBe(true);
+    }
+    const isBatch = (text: string): boolean => text.startsWith('{"batch":[') || text.startsWith('42["batch",[');
+    expect(single.frames.some(isBatch)).toBe(false);
+    expect(batched.frames.filter(isBatch).length).toBeGreaterThan(0);
+    expect(batched.frames.length).toBeLessThan(single.frames.length / 3);
+    await batched.subscribe(TICKER);
+    const before = batched.frames.length;
+    for (let count = 0; count < 5; count++) market.update(TICKER, { last: 'alone' });
+    await until(() => seqOf(batched, TICKER) === market.line(TICKER).seq, 'the last');
+    expect(batched.frames.slice(before).some(isBatch)).toBe(false);
+  });
+
+  test('a wish for batches that cannot be met is refused whole', async () => {
+    rig = await startServer();
+    rig.market.begin(TICKER);
+    const client = await open();
+    for (const batch of [false, { windowMs: 51 }, { windowMs: -1 }, { windowMs: 0.5 }, {}, 'yes']) {
+      const { error } = await client.request('subscribe', { streams: [TICKER], batch });
+      expect(error, JSON.stringify(batch)).toMatchObject({ code: 'bad_request' });
+    }
+    expect((await client.request('subscribe', { streams: [TICKER], batch: true })).error).toBeUndefined();
   });
 
   test('a returning client gets what it missed, or is told that it cannot', async () => {

@@ -1,10 +1,9 @@
+import { BATCH_LIMITS } from '../../protocol/limits.ts';
 import type { Codec } from './codec.ts';
 import { Frame } from './frame.ts';
 import type { GatheredFrames } from './gathered-frames.ts';
 
 const INITIAL_ROOM = 1_024;
-/** A batch is one message: a longer one would have to be parsed whole before its first update is seen. */
-const BATCH_LIMIT = { updates: 256, bytes: 65_536 } as const;
 
 /** A row as it was gathered, in the raw column, and what is sent for it; `made` is null for one that was sent as it is. */
 type Memo = { at: number; count: number; made: number[] | null; messages: number };
@@ -134,7 +133,7 @@ export class FrameRows {
         made.push(raw >> 1);
         continue;
       }
-      if (run.length >= BATCH_LIMIT.updates || runBytes + frame.bytes.length > BATCH_LIMIT.bytes) endRun();
+      if (run.length >= BATCH_LIMITS.envelopes || runBytes + frame.bytes.length > BATCH_LIMITS.bytes) endRun();
       run.push(frame);
       runBytes += frame.bytes.length;
     }

@@ -1,5 +1,6 @@
 import { wireError } from '../../protocol/errors.ts';
 import type { WireError } from '../../protocol/errors.ts';
+import { BATCH_LIMITS } from '../../protocol/limits.ts';
 import type { ConnectionLimits } from '../../protocol/limits.ts';
 import type {
   AuthenticateRequest,
@@ -39,6 +40,8 @@ type Entry = Readonly<{ stream: string; since: StreamPosition | undefined }>;
 type Plan = Entry & Readonly<{ spec: StreamSpec } | { own: UserStreams } | { error: WireError }>;
 type HeldPlan = Entry & Readonly<{ topic: Topic } | { own: PendingStream } | { error: WireError }>;
 
+type Wanted = Readonly<{ entries: readonly Entry[]; batchMs: number | null }>;
+
 export function createMethods(context: HubContext): Methods {
   return {
     subscribe: (connection, params) => subscribe(context, connection, params),
@@ -74,14 +77,15 @@ function subscribe(context: HubContext, connection: Connection, params: Subscrib
     const parsed = parseStreamName(stream);
     return (parsed.ok && context.gate.undecided(parsed.spec)) || [];
   });
-  const proceed = (): MethodOutcome | Deferred => subscribeKnown(context, connection, entries, startedMs);
+  const batchMs = batchWindowOf(params);
+  const proceed = (): MethodOutcome | Deferred => subscribeKnown(context, connection, { entries, batchMs }, startedMs);
   return loading.length === 0 ? proceed() : { until: settled(loading, context.coldStreamMs), finish: proceed };
 }
 
 function subscribeKnown(
   context: HubContext,
   connection: Connection,
-  entries: readonly Entry[],
+  { entries, batchMs }: Wanted,
   startedMs: number,
 ): MethodOutcome | Deferred {
   if (context.isDraining()) return { ok: false, error: wireError('draining') };
@@ -92,7 +96,7 @@ function subscribeKnown(
   });
   const finish = (): MethodOutcome => {
     try {
-      return { ok: true, result: plans.map((plan) => place(context, connection, plan)) };
+      return { ok: true, result: plans.map((plan) => place(context, connection, plan, batchMs)) };
     } finally {
       for (const plan of plans) {
         if ('topic' in plan) context.topics.letGo(plan.topic);
@@ -102,6 +106,12 @@ function subscribeKnown(
     }
   };
   return waited.length === 0 ? finish() : { until: settled(waited, context.coldStreamMs), finish };
+}
+
+/** Null: each push by itself. */
+function batchWindowOf({ batch }: SubscribeRequest): number | null {
+  if (batch === undefined) return null;
+  return batch === true ? BATCH_LIMITS.windowMs : batch.windowMs;
 }
 
 function requestProblem(limits: ConnectionLimits, streams: number): WireError | null {
@@ -158,7 +168,12 @@ async function settled(promises: readonly Promise<void>[], limitMs: number): Pro
 }
 
 /** Joins (or re-positions) without sending anything: the reply goes first. */
-function place(context: HubContext, connection: Connection, plan: HeldPlan): Subscribed | SubscribeFailed {
+function place(
+  context: HubContext,
+  connection: Connection,
+  plan: HeldPlan,
+  batchMs: number | null,
+): Subscribed | SubscribeFailed {
   const { stream, since } = plan;
   if ('error' in plan) return { stream, error: plan.error };
   if ('own' in plan) return connection.isOpen ? plan.own.place() : { stream, error: wireError('draining') };
@@ -169,6 +184,7 @@ function place(context: HubContext, connection: Connection, plan: HeldPlan): Sub
   }
   const known = connection.subscriptions.get(stream);
   const subscription = known ?? connection.join(plan.topic);
+  subscription.batchMs = batchMs;
   let recovered = known?.phase === 'live';
   if (since !== undefined) {
     recovered = view.after(since) !== null;

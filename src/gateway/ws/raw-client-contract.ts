@@ -117,11 +117,13 @@ export class RawClient {
     this.frames.push(text);
     const entry = this.door === 'plain' ? plainEntry(text) : this.#socketIoEntry(text, answerPings);
     if (entry === null) return;
-    this.log.push(entry);
-    this.#onEntry(entry);
+    for (const each of Array.isArray(entry) ? entry : [entry]) {
+      this.log.push(each);
+      this.#onEntry(each);
+    }
   }
 
-  #socketIoEntry(text: string, answerPings: boolean): RawEntry | null {
+  #socketIoEntry(text: string, answerPings: boolean): RawEntry | RawEntry[] | null {
     if (text.startsWith('0')) this.socket.send('40');
     else if (text === '2') {
       if (answerPings) this.socket.send('3');
@@ -130,14 +132,20 @@ export class RawClient {
       return { type: 'reply', id: Number(id), reply: JSON.parse(body!)[0] };
     } else if (text.startsWith('42')) {
       const [name, data] = JSON.parse(text.slice(2));
+      if (name === 'batch') return pushesOf(data);
       return name === 'message' ? { type: 'push', envelope: data } : { type: 'event', name, data: data as never };
     }
     return null;
   }
 }
 
-function plainEntry(text: string): RawEntry {
+function pushesOf(batch: Envelope[]): RawEntry[] {
+  return batch.map((envelope) => ({ type: 'push', envelope }));
+}
+
+function plainEntry(text: string): RawEntry | RawEntry[] {
   const value = JSON.parse(text);
+  if ('batch' in value) return pushesOf(value.batch);
   if ('stream' in value) return { type: 'push', envelope: value };
   if ('event' in value) return { type: 'event', name: value.event, data: value.data as never };
   const { id, ...reply } = value;
