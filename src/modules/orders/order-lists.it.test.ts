@@ -213,6 +213,11 @@ describe('a bracket', () => {
     const after = await read(user, list);
     expect(after.entry).toMatchObject({ status: 'canceled', reason: { code: 'exit_filled' }, hold: null });
     expect(await fundsOf(rig, user, 'PAPER:USDT')).toBe('9943.956/0');
+    // A fill of the entry that comes too late is the user's own: the exits are at work.
+    await fill(after.entry!, '100', '0.5');
+    const late = await read(user, list);
+    expect([late.take_profit!.quantity, late.stop_loss!.quantity]).toEqual(['0.999', '0.599']);
+    expect(await fundsOf(rig, user, 'PAPER:BTC')).toBe('10.4995/0.599');
   });
 
   it('is cancelled as a whole', async () => {
