@@ -36,6 +36,9 @@ export class PaperRig {
   readonly journal: PaperEvent[] = [];
   readonly decided: Decision[] = [];
   nowMs = RIG_START_MS;
+  /** Decisions wait for `answerOne`, as they do for a database. */
+  answersLate = false;
+  readonly #open: Decision[] = [];
   #seq = 0;
   #count = 0;
 
@@ -133,17 +136,27 @@ export class PaperRig {
 
   feed(event: PaperEvent): void {
     this.journal.push(event);
-    let decisions = this.core.step(event);
-    while (decisions.length > 0) {
-      this.decided.push(...decisions);
-      const next: Decision[] = [];
-      for (const decision of decisions) {
-        const done: PaperEvent = { type: 'done', nowMs: this.nowMs, decision, answer: this.#carryOut(decision) };
-        this.journal.push(done);
-        next.push(...this.core.step(done));
-      }
-      decisions = next;
-    }
+    this.#open.push(...this.#decide(event));
+    if (!this.answersLate) this.answerAll();
+  }
+
+  /** The oldest decision is carried out. */
+  answerOne(): void {
+    const decision = this.#open.shift();
+    if (decision === undefined) return;
+    const done: PaperEvent = { type: 'done', nowMs: this.nowMs, decision, answer: this.#carryOut(decision) };
+    this.journal.push(done);
+    this.#open.push(...this.#decide(done));
+  }
+
+  answerAll(): void {
+    while (this.#open.length > 0) this.answerOne();
+  }
+
+  #decide(event: PaperEvent): Decision[] {
+    const decisions = this.core.step(event);
+    this.decided.push(...decisions);
+    return decisions;
   }
 
   #place() {

@@ -37,7 +37,8 @@ export type PaperEvent = Readonly<{ nowMs: number }> &
     | { type: 'state'; channel: 'book' | 'trades'; live: boolean }
     /** A new order, a command on one, or what the database says about one. */
     | { type: 'order'; working: WorkingOrder }
-    | { type: 'gone'; orderId: string }
+    /** The database had it no more at a time when it was at this version here. */
+    | { type: 'gone'; orderId: string; version: number }
     | { type: 'done'; decision: Decision; answer: DecisionAnswer }
     | { type: 'clock' }
   >;

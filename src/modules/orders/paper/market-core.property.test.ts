@@ -309,3 +309,43 @@ it('a restart in the middle never fills more than before, and nothing twice', ()
     { numRuns: 200, seed: 13 },
   );
 });
+
+it('answers that come late, or after a command of the user, change nothing about what may be filled', () => {
+  let filled = 0;
+  fc.assert(
+    fc.property(
+      fc.array(action, { minLength: 60, maxLength: 200 }),
+      fc.integer({ min: 1, max: 4 }),
+      (actions, pace) => {
+        const rig = new PaperRig();
+        rig.open([['99.00', '2']], [['101.00', '2']]);
+        rig.answersLate = true;
+        for (const [index, each] of actions.entries()) {
+          rig.nowMs += 1;
+          act(rig, each);
+          if (index % pace === 0) rig.answerOne();
+        }
+        rig.answerAll();
+        filled += rig.fills.length;
+        checkOrders(rig);
+        checkTrades(rig);
+        const again = new MarketCore(RIG_SETTINGS, RIG_START_MS);
+        expect(rig.journal.flatMap((event) => again.step(event))).toEqual(rig.decided);
+      },
+    ),
+    { numRuns: 200, seed: 17 },
+  );
+  expect(filled).toBeGreaterThan(500);
+});
+
+/** No public trade fills more than its size, whoever waits for the database. */
+function checkTrades(rig: PaperRig): void {
+  const left = new Map<string, bigint>();
+  for (const event of rig.journal) {
+    if (event.type === 'trades') for (const { id, size: traded } of event.trades) left.set(id, exactly(traded));
+  }
+  for (const { market, quantity } of rig.fills) {
+    if (market.tradeId !== null) left.set(market.tradeId, left.get(market.tradeId)! - exactly(quantity));
+  }
+  for (const rest of left.values()) expect(rest >= 0n).toBe(true);
+}

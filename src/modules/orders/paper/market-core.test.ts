@@ -308,6 +308,32 @@ it('an order that was closed behind our back is let go', () => {
   expect(rig.core.orderCount).toBe(0);
 });
 
+it('late news of an order that is over do not raise it', () => {
+  const rig = openedRig();
+  const id = rig.place({ side: 'buy', type: 'market', quantity: '1' });
+  const submitted = rig.orders.get(id)!;
+  rig.wait(60);
+  expect(rig.seen(id)).toBe('filled 1/1');
+  const decisions = rig.decided.length;
+  rig.feed({ type: 'order', nowMs: rig.nowMs, working: submitted });
+  rig.wait(1_000);
+  expect(rig.decided).toHaveLength(decisions);
+  expect(rig.core.orderCount).toBe(0);
+});
+
+it('what an order was filled with while an answer was late is told after it', () => {
+  const rig = openedRig();
+  const id = rig.place({ side: 'buy', type: 'limit', price: '99.5', quantity: '1' });
+  rig.answersLate = true;
+  rig.wait(60);
+  rig.trades([['99.00', '0.25', 'sell']]);
+  rig.trades([['99.00', '5', 'sell']]);
+  expect(rig.decided.map(({ step }) => step.do)).toEqual(['accept']);
+  rig.answerAll();
+  expect(rig.seen(id)).toBe('filled 1/1');
+  expect(rig.fillsOf(id)).toEqual(['maker 0.25 @ 99.5', 'maker 0.75 @ 99.5']);
+});
+
 it('more orders than a market takes are rejected, not forgotten', () => {
   const rig = openedRig({ ordersLimit: 1 });
   rig.send({ side: 'buy', type: 'limit', price: '99.5' });

@@ -7,7 +7,16 @@ import { decideEntry, wouldTake } from './market-entry.ts';
 import { MarketView } from './market-view.ts';
 import { OrderBoard, isOpen } from './order-board.ts';
 import type { PaperOrder } from './paper-order.ts';
-import { absorbOrder, baseStatus, isDormant, isNoteWanted, isOver, isPending, takesOnly } from './paper-order.ts';
+import {
+  absorbOrder,
+  baseStatus,
+  countRemaining,
+  isDormant,
+  isNoteWanted,
+  isOver,
+  isPending,
+  takesOnly,
+} from './paper-order.ts';
 import { trailingStopText } from './stop-triggers.ts';
 
 /** A doubt that is over sooner is not told to the user. */
@@ -22,8 +31,8 @@ const CANCELED = { code: 'canceled_by_user', message: 'canceled as asked' };
 const SELF_TRADE = { code: 'self_trade', message: 'it met another order of the same user' };
 
 /**
- * Paper trading on one market, without any input or output: events in, decisions out. Every decision must be answered by a
- * `done` event before an event of another kind comes, so that everything is decided on what is really so.
+ * Paper trading on one market, without any input or output: events in, decisions out. Every decision is answered by a `done`
+ * event, sooner or later; until then there is no other one about that order, and what the market proves about it waits behind.
  */
 export class MarketCore {
   readonly #settings: PaperSettings;
@@ -55,8 +64,12 @@ export class MarketCore {
     return this.#board.size;
   }
 
-  orderIds(): string[] {
-    return this.#board.ids();
+  has(orderId: string): boolean {
+    return this.#board.get(orderId) !== undefined;
+  }
+
+  versions(): Map<string, number> {
+    return this.#board.versions();
   }
 
   /** Fills can happen: both streams are live, and the book is young and not crossed. */
@@ -103,7 +116,7 @@ export class MarketCore {
         return this.#onOrder(event.working);
       case 'gone': {
         const order = this.#board.get(event.orderId);
-        if (order !== undefined) this.#board.remove(order);
+        if (order !== undefined && order.truth.version === event.version && !order.inFlight) this.#board.remove(order);
         return;
       }
       case 'done':
@@ -129,9 +142,8 @@ export class MarketCore {
   // What users and the database say
 
   #onOrder(working: WorkingOrder): void {
+    if (this.#board.isOld(working.order.id, working.order.version)) return;
     const known = this.#board.get(working.order.id);
-    // Two readers may tell of one order; an older state must not undo a newer one.
-    if (known !== undefined && working.order.version <= known.truth.version) return;
     const isFull = known === undefined && this.#board.size >= this.#settings.ordersLimit;
     const order = this.#absorb(known, working);
     if (isOver(order)) return this.#board.remove(order);
@@ -148,8 +160,11 @@ export class MarketCore {
     const step = order.steps.shift();
     order.inFlight = false;
     if (answer.working === null) return this.#board.remove(order);
-    if (answer.refused !== null) order.steps.length = 0;
-    this.#absorb(order, answer.working);
+    // What the market has proved meanwhile stands, whatever became of this step.
+    if (answer.refused !== null) order.steps.splice(0, Infinity, ...order.steps.filter((each) => each.do === 'fill'));
+    // A command of the user may have been heard of first.
+    if (answer.working.order.version >= order.truth.version) this.#absorb(order, answer.working);
+    else countRemaining(order);
     if (isOver(order)) return this.#board.remove(order);
     if (step !== undefined) this.#afterStep(order, step, answer.refused);
     if (order.steps.length > 0) this.#board.touch(order);

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../../../kernel/clock.ts';
 import type { Random } from '../../../kernel/random.ts';
 import type { Log } from '../../../platform/log.ts';
@@ -14,8 +15,10 @@ import type { PaperMetrics } from './paper-metrics.ts';
 
 /** Statements of one market under way at once. */
 const COMMITS_AT_ONCE = 8;
-/** Steps that may follow from one event; more would be decisions going round in a circle. */
-const ROUNDS_LIMIT = 500;
+/** Decisions that wait for the database; with more, events wait. */
+const PENDING_LIMIT = 256;
+/** Refusals of one order in a row, after which it is set aside: its decisions would go round in a circle. */
+const REFUSALS_LIMIT = 50;
 /** How long an order that ended without our doing (a leg of a list, a cancelled stop) may be kept for nothing. */
 const RECONCILE_MS = 20_000;
 /** The same after something happened to an order of a list, whose other legs change with it. */
@@ -41,7 +44,10 @@ export type RunnerSetup = Readonly<{
   onEnd: (error: unknown) => void;
 }>;
 
-/** One market's loop: an event, what it leads to, all of that in the database, then the next event. */
+/**
+ * One market's loop: events in their order, and what they lead to in the database. Orders do not wait for each other there, and
+ * the market does not wait for them; of one order there is one statement at a time.
+ */
 export class MarketRunner {
   readonly market: MarketName;
   readonly #setup: RunnerSetup;
@@ -51,6 +57,11 @@ export class MarketRunner {
   readonly #carrier: CarrierSetup;
   /** Orders whose statement the database cannot carry out, and at which version: not looked at again until they change. */
   readonly #setAside = new Map<string, number>();
+  /** Refused in a row, by order; those that are over leave it with their last refusal at the next reconciliation. */
+  readonly #refusals = new Map<string, number>();
+  readonly #pending: Decision[] = [];
+  readonly #workers = new Set<Promise<void>>();
+  #failure: unknown;
   #feed: MarketFeed | undefined;
   #wake: () => void = () => {};
   #done: Promise<void> = Promise.resolve();
@@ -79,7 +90,9 @@ export class MarketRunner {
 
   /** Since when there has been nothing to do; 0 while there is. Milliseconds. */
   get idleMs(): number {
-    return this.#core.orderCount + this.#inbox.length > 0 ? 0 : this.#setup.clock.monotonic() - this.#busySinceMs;
+    return this.#core.orderCount + this.#inbox.length + this.#workers.size > 0
+      ? 0
+      : this.#setup.clock.monotonic() - this.#busySinceMs;
   }
 
   start(): void {
@@ -113,26 +126,38 @@ export class MarketRunner {
       if (!(error instanceof Abandoned)) this.#setup.onEnd(error);
     } finally {
       this.#feed?.close();
+      this.#abort.abort();
+      await Promise.all(this.#workers);
     }
   }
 
   async #turn(): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#pending.length >= PENDING_LIMIT) return this.#sleepUntilWoken();
     const event = this.#inbox.take();
     const nowMs = event?.nowMs ?? this.#setup.clock.now();
     // What time alone brings about happens at its time, in the market of that time, even when the loop is late.
     for (let due = this.#core.dueMs(); due <= nowMs; due = this.#core.dueMs()) {
-      await this.#process({ type: 'clock', nowMs: due });
+      this.#process({ type: 'clock', nowMs: due });
     }
     if (event !== undefined) {
       this.#setup.metrics.lagMs.observe({}, Math.max(0, this.#setup.clock.now() - event.nowMs));
-      return this.#process(event);
+      this.#process(event);
+      // Answers of the database come between two events.
+      return nextTurn();
     }
     if (this.#setup.clock.monotonic() >= this.#reconcileAtMs) return this.#reconcile();
     await this.#sleep();
   }
 
+  #sleepUntilWoken(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
   async #sleep(): Promise<void> {
-    if (this.#inbox.length > 0 || this.#abort.signal.aborted) return;
+    if (this.#inbox.length > 0 || this.#failure !== undefined || this.#abort.signal.aborted) return;
     const { clock } = this.#setup;
     const dueInMs = this.#core.dueMs() - clock.now();
     const waitMs = Math.min(dueInMs, this.#reconcileAtMs - clock.monotonic(), TIMER_LIMIT_MS);
@@ -155,28 +180,34 @@ export class MarketRunner {
     this.#wake();
   }
 
-  async #process(event: PaperEvent): Promise<void> {
+  #process(event: PaperEvent): void {
     if (event.type === 'order' && this.#isSetAside(event.working)) return;
-    let decisions = this.#step(event);
-    for (let round = 0; decisions.length > 0; round++) {
-      if (round >= ROUNDS_LIMIT) throw new Error('one event led to too many decisions');
-      decisions = await this.#carryOutAll(decisions);
-    }
+    this.#dispatch(this.#step(event));
     if (this.#core.orderCount > 0) this.#busySinceMs = this.#setup.clock.monotonic();
   }
 
-  /** Answers what the answers lead to. Orders do not wait for each other: each goes on as soon as it is answered. */
-  async #carryOutAll(decisions: readonly Decision[]): Promise<Decision[]> {
-    const queue = decisions.slice();
-    const next: Decision[] = [];
-    const work = async () => {
-      for (let decision = queue.shift(); decision !== undefined; decision = queue.shift()) {
+  #dispatch(decisions: readonly Decision[]): void {
+    this.#pending.push(...decisions);
+    while (this.#workers.size < COMMITS_AT_ONCE && this.#pending.length > 0) {
+      const worker = this.#work().finally(() => {
+        this.#workers.delete(worker);
+        this.#wake();
+      });
+      this.#workers.add(worker);
+    }
+  }
+
+  /** Carries decisions out until there are none. Rejects never: what goes wrong ends the loop. */
+  async #work(): Promise<void> {
+    try {
+      for (let decision = this.#pending.shift(); decision !== undefined; decision = this.#pending.shift()) {
         const answer = await this.#carryOut(decision);
-        next.push(...this.#step({ type: 'done', nowMs: this.#setup.clock.now(), decision, answer }));
+        this.#dispatch(this.#step({ type: 'done', nowMs: this.#setup.clock.now(), decision, answer }));
+        this.#wake();
       }
-    };
-    await Promise.all(Array.from({ length: Math.min(COMMITS_AT_ONCE, queue.length) }, work));
-    return next;
+    } catch (error) {
+      this.#failure ??= error;
+    }
   }
 
   async #carryOut(decision: Decision) {
@@ -184,6 +215,7 @@ export class MarketRunner {
       const answer = await carryOut(this.#carrier, decision);
       this.#count(decision, answer.refused === null);
       if (answer.working === null || answer.working.order.listId !== null) this.#reconcileSoon();
+      this.#countRefusals(decision, answer.refused);
       return answer;
     } catch (error) {
       if (error instanceof Abandoned) throw error;
@@ -205,6 +237,15 @@ export class MarketRunner {
     for (const { liquidity } of step.fills) this.#setup.metrics.fills.inc({ venue: this.market.venue, liquidity });
   }
 
+  #countRefusals({ orderId }: Decision, refused: string | null): void {
+    const count = refused === null ? 0 : (this.#refusals.get(orderId) ?? 0) + 1;
+    if (count === 0) this.#refusals.delete(orderId);
+    else this.#refusals.set(orderId, count);
+    if (count < REFUSALS_LIMIT) return;
+    this.#refusals.delete(orderId);
+    throw new Error(`the last ${count} decisions about the order were refused`);
+  }
+
   #isSetAside({ order }: WorkingOrder): boolean {
     if (this.#setAside.get(order.id) === order.version) return true;
     this.#setAside.delete(order.id);
@@ -219,12 +260,13 @@ export class MarketRunner {
   async #reconcile(): Promise<void> {
     const { execution, clock, market } = this.#setup;
     this.#reconcileAtMs = clock.monotonic() + RECONCILE_MS;
-    const known = this.#core.orderIds();
+    for (const orderId of this.#refusals.keys()) if (!this.#core.has(orderId)) this.#refusals.delete(orderId);
+    const known = this.#core.versions();
     const orders = await untilDone(this.#carrier, () => execution.workingOrders(market));
     const working = new Set(orders.map(({ order }) => order.id));
-    for (const orderId of known) {
-      if (!working.has(orderId)) await this.#process({ type: 'gone', nowMs: clock.now(), orderId });
+    for (const [orderId, version] of known) {
+      if (!working.has(orderId)) this.#process({ type: 'gone', nowMs: clock.now(), orderId, version });
     }
-    for (const each of orders) await this.#process({ type: 'order', nowMs: clock.now(), working: each });
+    for (const each of orders) this.#process({ type: 'order', nowMs: clock.now(), working: each });
   }
 }

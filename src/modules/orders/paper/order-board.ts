@@ -7,6 +7,8 @@ import { RestingSide } from './resting-side.ts';
 
 /** What one statement may carry; a burst of evidence beyond it follows in the next one. */
 const FILLS_PER_STEP = 100;
+/** Orders that are over and of which late news may still come: from a second reader, or out of a long inbox. */
+const BURIED_LIMIT = 10_000;
 
 /** The orders of one market where events look for them, and what was decided about them and is not carried out yet. */
 export class OrderBoard {
@@ -16,6 +18,8 @@ export class OrderBoard {
   /** Stops that wait, by what they look at: public trades, or the book. */
   readonly watchers = { last: new Set<PaperOrder>(), book: new Set<PaperOrder>() };
   readonly #touched = new Set<PaperOrder>();
+  /** The last version of each, oldest first. */
+  readonly #buried = new Map<string, number>();
 
   get size(): number {
     return this.#orders.size;
@@ -25,8 +29,14 @@ export class OrderBoard {
     return this.#orders.values();
   }
 
-  ids(): string[] {
-    return [...this.#orders.keys()];
+  versions(): Map<string, number> {
+    return new Map([...this.#orders].map(([id, order]) => [id, order.truth.version]));
+  }
+
+  /** Nothing that is not known already: taking it in would raise the dead, or undo something newer. */
+  isOld(orderId: string, version: number): boolean {
+    const known = this.#orders.get(orderId)?.truth.version ?? this.#buried.get(orderId);
+    return known !== undefined && version <= known;
   }
 
   get(orderId: string): PaperOrder | undefined {
@@ -54,6 +64,8 @@ export class OrderBoard {
 
   remove(order: PaperOrder): void {
     this.#orders.delete(order.id);
+    this.#buried.set(order.id, order.truth.version);
+    if (this.#buried.size > BURIED_LIMIT) this.#buried.delete(this.#buried.keys().next().value!);
     this.#touched.delete(order);
     this.side(order.truth.side).remove(order);
     this.watchers.last.delete(order);

@@ -1,7 +1,7 @@
 import type { AmendOrder, Order, OrderStatus } from '../../../protocol/trading.ts';
 import type { WorkingOrder } from '../desk.ts';
 import type { Step } from './core-events.ts';
-import { exactly, exactlyOrNull, fixedFrom, textOf } from './fixed-point.ts';
+import { exactly, exactlyOrNull, fixedFrom, most, textOf } from './fixed-point.ts';
 import type { VenueLatency } from './latency.ts';
 import { drawDelayMs } from './latency.ts';
 import type { QueuePlace } from './maker-queue.ts';
@@ -119,11 +119,7 @@ export function absorbOrder(known: PaperOrder | undefined, working: WorkingOrder
   order.limit = exactlyOrNull(LIMITS.has(truth.type) ? truth.price : truth.protectionPrice);
   order.stop = exactlyOrNull(truth.stopPrice);
   order.size = exactlyOrNull(truth.quantity);
-  order.remaining =
-    order.size === null ? null : order.size - exactly(truth.filledQuantity) - exactly(truth.preventedQuantity);
-  for (const step of order.steps) {
-    if (order.remaining !== null) order.remaining -= quantityOf(step);
-  }
+  countRemaining(order);
   order.budget =
     truth.quoteQuantity === null
       ? null
@@ -131,6 +127,14 @@ export function absorbOrder(known: PaperOrder | undefined, working: WorkingOrder
   takeSubmission(order, working, setup);
   takeCommand(order, working, setup);
   return order;
+}
+
+/** What is open by the database, less what is decided and not done yet. */
+export function countRemaining(order: PaperOrder): void {
+  if (order.size === null) return;
+  const { filledQuantity, preventedQuantity } = order.truth;
+  const taken = order.steps.reduce((sum, step) => sum + quantityOf(step), 0n);
+  order.remaining = most(0n, order.size - exactly(filledQuantity) - exactly(preventedQuantity) - taken);
 }
 
 /** What a step that is decided and not done yet will take away from what is open. */
