@@ -40,6 +40,8 @@ export class FeedSide {
   readonly #leases = new Map<string, Leases>();
   readonly #counts: number[];
   readonly #wanted: number[];
+  /** The counts at the last tick. */
+  readonly #beaten: number[];
   readonly #owedHeads = new Set<string>();
   #headTimer: NodeJS.Timeout | undefined;
 
@@ -47,6 +49,7 @@ export class FeedSide {
     this.#setup = setup;
     this.#counts = Array.from({ length: setup.partitions }, () => 0);
     this.#wanted = Array.from({ length: setup.partitions }, () => 0);
+    this.#beaten = Array.from({ length: setup.partitions }, () => 0);
   }
 
   get streams(): number {
@@ -76,12 +79,16 @@ export class FeedSide {
     }
   }
 
-  /** About once a second: beats where anybody listens, and leases that ran out. */
+  /** About once a second: beats where anybody listens and nothing was said since the last, and leases that ran out. */
   tick(): void {
     const { channels, nodeRun, send } = this.#setup;
     this.#wanted.forEach((streams, index) => {
-      if (streams === 0) return;
-      const beat: DataFrame = { t: 'beat', f: nodeRun, n: this.#counts[index]! };
+      const n = this.#counts[index]!;
+      const spoke = n !== this.#beaten[index];
+      this.#beaten[index] = n;
+      // A lost frame shows by the next one's count; only the last of a partition that fell quiet needs a beat.
+      if (streams === 0 || spoke) return;
+      const beat: DataFrame = { t: 'beat', f: nodeRun, n };
       send(channels.partition(index), JSON.stringify(beat));
     });
     const nowMs = this.#setup.monotonic();

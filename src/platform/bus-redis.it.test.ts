@@ -101,6 +101,31 @@ describe.skipIf(!hasRedisServer)('over Redis', () => {
     }
   });
 
+  it('a gateway receives what it wants and hardly more, however much others want', async () => {
+    const { bus: feed } = await end('feed');
+    const source = new CountingSource(feed);
+    feed.serve(source);
+    const streams = Array.from({ length: 400 }, (_, index) => `ticker:alpha:A${index}/USDT`);
+    const [many, few] = [await end('many'), await end('few')];
+    const all = streams.map((stream) => follow(many.bus, stream));
+    const own = streams.filter((_, index) => index % 10 === 0).map((stream) => follow(few.bus, stream));
+    const synced = () => [...all, ...own].every(({ heads }) => heads > 0);
+    await vi.waitFor(() => expect(synced()).toBe(true), WAIT);
+    const received = async ({ metrics }: { metrics: Metrics }) =>
+      Number(/^bus_received_bytes_total (\d+)$/m.exec(await metrics.render())![1]);
+    const before = [await received(many), await received(few)];
+    for (let round = 0; round < 50; round++) {
+      for (const stream of streams) source.publish(stream);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await vi.waitFor(() => {
+      for (const follower of [...all, ...own]) expect(follower.messages).toBe(50);
+    }, WAIT);
+    const [ofMany, ofFew] = [(await received(many)) - before[0]!, (await received(few)) - before[1]!];
+    expect(ofFew / ofMany).toBeGreaterThan(0.095);
+    expect(ofFew / ofMany).toBeLessThan(0.13);
+  });
+
   it('survives Redis killed and started again empty: local streams go on, remote ones say so and resync by themselves', async () => {
     const { feed, gateway, source, local, remote, inSync, stop } = await runningPair();
     expect([feed.bus.health, gateway.bus.health]).toEqual(['ok', 'ok']);

@@ -11,8 +11,13 @@ import { RedisLink } from './bus-redis-link.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 
-export const DEFAULT_PARTITIONS = 16;
-const PARTITIONS_LIMIT = 256;
+/**
+ * A gateway hears all of a partition in which it wants one stream. Where 500 streams are published and it wants 50, it receives
+ * ten times its own with 16 partitions, 1.4 times with 1,024 and 1.1 times with these. The price: a beat a second for each
+ * partition in use that is quiet.
+ */
+export const DEFAULT_PARTITIONS = 4_096;
+const PARTITIONS_LIMIT = 16_384;
 
 /** Milliseconds. Tests shorten them; all processes of one installation use the same. */
 export const REDIS_BUS_TIMINGS = {
@@ -205,6 +210,7 @@ class RedisBus implements MarketBus {
   }
 
   #send(channel: string, text: string): void {
+    this.#count.sent.inc({}, text.length);
     const dropped = this.#out.publish(channel, text);
     if (dropped !== null) this.#count.dropped.inc({ reason: dropped });
   }
@@ -250,6 +256,7 @@ class RedisBus implements MarketBus {
   }
 
   #onText(channel: string, text: string): void {
+    this.#count.received.inc({}, text.length);
     if (channel === this.#channels.echo(this.#nodeRun)) {
       this.#echoedMs = performance.now();
       return;
@@ -292,10 +299,19 @@ class RedisBus implements MarketBus {
 }
 
 type Counter = ReturnType<Metrics['counter']>;
-type BusCounters = Readonly<{ dropped: Counter; garbage: Counter; lost: Counter; sinkErrors: Counter }>;
+type BusCounters = Readonly<{
+  sent: Counter;
+  received: Counter;
+  dropped: Counter;
+  garbage: Counter;
+  lost: Counter;
+  sinkErrors: Counter;
+}>;
 
 function busCounters(metrics: Metrics): BusCounters {
   return {
+    sent: metrics.counter('bus_sent_bytes_total', 'Frames given to Redis, in bytes'),
+    received: metrics.counter('bus_received_bytes_total', 'Frames received from Redis, in bytes'),
     dropped: metrics.counter('bus_dropped_total', 'Frames that could not be sent, by why', ['reason']),
     garbage: metrics.counter('bus_garbage_total', 'Frames from the bus that made no sense', ['channel']),
     lost: metrics.counter('bus_lost_total', 'Streams that lost continuity on the bus, by why', ['reason']),
