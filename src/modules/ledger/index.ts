@@ -11,7 +11,7 @@ export type { LedgerDeps, PlacedHold, Posted, PostedBalance, Posting } from './c
 export { EVENTS_LIMIT, READERS_LIMIT, readLogHeads } from './event-log.ts';
 export type { EventPage, LogHeads, LogReader } from './event-log.ts';
 export type { BalanceEvent, LoggedEvent, UserEvent } from './events.ts';
-export { selectBalances, selectHeldMoney } from './queries.ts';
+export { selectBalances } from './queries.ts';
 export type { Balance, EntryPage, HeldMoney, OpenHold, OwnEntry, StatementLine } from './queries.ts';
 export { PAPER_FUNDS_LIMIT, PAPER_SCALE, givePaperFunds, grantInitialFunds, paperAsset } from './paper-funds.ts';
 export type { PaperFunds } from './paper-funds.ts';

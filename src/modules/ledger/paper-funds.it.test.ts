@@ -86,6 +86,27 @@ describe('paper funds', () => {
 });
 
 describe('the view of money', () => {
+  it('explains every held unit at one instant, whatever happens meanwhile', async () => {
+    const owner = await createFundedUser(under.ledger, { 'PAPER:USDT': 1_000_000n });
+    const money = createMoneyView(under.ledger);
+    const asset = 'PAPER:USDT';
+    let working = true;
+    const writers = Array.from({ length: 4 }, async () => {
+      while (working) {
+        const why = reason();
+        done(await under.ledger.hold({ ...origin(), owner, asset, amount: 1_001n, reason: why }));
+        done(await under.ledger.releaseHold({ ...origin(), owner, asset, amount: 1n, reason: why }));
+        if (Math.random() < 0.5) done(await under.ledger.releaseHold({ ...origin(), owner, asset, reason: why }));
+      }
+    });
+    for (let round = 0; round < 40; round++) {
+      for (const { held, explained } of (await money.holds(owner)).totals) expect(explained).toBe(held);
+    }
+    working = false;
+    await Promise.all(writers);
+    expect((await money.holds(owner)).totals).toHaveLength(1);
+  });
+
   it('explains what is held, and pages through every change of every balance', async () => {
     const owner = await createFundedUser(under.ledger, { 'PAPER:BTC': 100_000_000n, 'PAPER:USDT': 10_000n });
     const money = createMoneyView(under.ledger);

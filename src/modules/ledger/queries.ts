@@ -99,7 +99,7 @@ export function readHeldMoney(database: Database, owner: string): Promise<HeldMo
 }
 
 /** One instant only when `queries` are of a snapshot. */
-export async function selectHeldMoney(queries: Queries, owner: string): Promise<HeldMoney> {
+async function selectHeldMoney(queries: Queries, owner: string): Promise<HeldMoney> {
   const held = await queries
     .select({ asset: accounts.asset, held: accounts.held })
     .from(accounts)

@@ -1,16 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createMemorySignals } from '../../platform/signals-memory.ts';
-import { HoldsAnswer, PortfolioSchema, StatisticsSchema } from '../../protocol/trading.ts';
+import { PortfolioSchema, StatisticsSchema } from '../../protocol/trading.ts';
 import type { Portfolio } from '../../protocol/trading.ts';
-import { BTC, USDT, createTestLedger, done, expectSound, origin, reason } from '../../testing/ledger.ts';
+import { BTC, USDT, createTestLedger, done, expectSound, origin } from '../../testing/ledger.ts';
 import type { TestLedger } from '../../testing/ledger.ts';
 import { startTestPostgres, surroundings } from '../../testing/postgres.ts';
 import type { TestDatabase, TestPostgres } from '../../testing/postgres.ts';
 import { openGroundOrders, prepareGround, writeFills } from '../../testing/trading-ground.ts';
 import type { GroundFill } from '../../testing/trading-ground.ts';
 import { createLedger } from '../ledger/index.ts';
-import { createPortfolioDesk, createUserLog, createValuations, explainHolds, tellUserEvents } from './index.ts';
+import { createPortfolioDesk, createUserLog, createValuations, tellUserEvents } from './index.ts';
 import type { PortfolioDesk } from './index.ts';
 import { addEquity } from './equity-store.ts';
 
@@ -297,42 +297,6 @@ describe('statistics', () => {
       maxDrawdown: '0.5',
       sharpe: null,
     });
-  });
-});
-
-describe('where the money is', () => {
-  it('is explained to the last unit at one instant, whatever happens meanwhile', async () => {
-    const userId = randomUUID();
-    await grant(userId, USDT, 1_000_000n);
-    const deps = {
-      database: under.database,
-      ledger: under.ledger,
-      describeOrders: async (_: unknown, __: string, references: readonly string[]) =>
-        new Map(
-          references.map((reference) => [reference, { explanation: `order ${reference}`, release: 'when it is over' }]),
-        ),
-    };
-    let working = true;
-    const writers = Array.from({ length: 4 }, async () => {
-      while (working) {
-        const why = reason();
-        const hold = { owner: userId, asset: USDT, amount: 1_001n, reason: why };
-        done(await under.ledger.hold({ ...origin(), ...hold }));
-        done(await under.ledger.releaseHold({ ...origin(), owner: userId, asset: USDT, amount: 1n, reason: why }));
-        if (Math.random() < 0.5)
-          done(await under.ledger.releaseHold({ ...origin(), owner: userId, asset: USDT, reason: why }));
-      }
-    });
-    for (let round = 0; round < 40; round++) {
-      const answer = await explainHolds(deps, userId);
-      expect(HoldsAnswer.parse(answer)).toEqual(answer);
-      for (const { held, explained } of answer.totals) expect(explained).toBe(held);
-    }
-    working = false;
-    await Promise.all(writers);
-    const { holds } = await explainHolds(deps, userId);
-    expect(holds[0]).toMatchObject({ asset: USDT, purpose: 'order', explanation: `order ${holds[0]!.reference}` });
-    expect(await explainHolds(deps, randomUUID())).toEqual({ holds: [], totals: [] });
   });
 });
 

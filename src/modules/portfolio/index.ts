@@ -1,7 +1,5 @@
 export { EQUITY_BATCH_LIMIT, createPortfolioDesk } from './desk.ts';
 export type { PortfolioDeps } from './desk.ts';
-export { explainHolds } from './holds.ts';
-export type { HoldStory, HoldsDeps } from './holds.ts';
 export { createLivePrices } from './live-prices.ts';
 export type { LivePrices, LivePricesDeps, Pair } from './live-prices.ts';
 export { createValuations } from './valuations.ts';
