@@ -34,7 +34,7 @@ const IDLE_LINGER_MS = 60_000;
 /** A market that failed, or that another process has, is left alone this long. */
 const PAUSE_MS = 2_000;
 
-/** Between our command and its effect at the exchange: measured from Europe, order entry over REST. */
+/** Between our command and its effect at the exchange, order entry over REST. Assumed, not measured: a venue's own figures go into `latency`. */
 const DEFAULT_LATENCY: VenueLatency = {
   submit: { medianMs: 60, p99Ms: 300 },
   cancel: { medianMs: 50, p99Ms: 250 },
