@@ -11,6 +11,8 @@ import { CONSOLE_BUNDLE, buildConsole, isStale } from './build.ts';
 
 const FIRST_DATA_LIMIT_MS = 2_000;
 const WAIT = { timeout: 30_000, interval: 100 };
+/** One book of one venue says nothing for half of each minute. */
+const SILENCE = 'silence kraken/book/BTC/USD at=20s for=30s every=60s';
 const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true } as const;
 
 describe.skipIf(!hasChromium)('the console in a browser (skipped without Chromium, see CHROMIUM)', () => {
@@ -25,7 +27,9 @@ describe.skipIf(!hasChromium)('the console in a browser (skipped without Chromiu
     folder = mkdtempSync(join(tmpdir(), 'tidewire-console-'));
     // As root the database runs as another user, who has to get in.
     chmodSync(folder, 0o755);
-    server = startServerProcess({ DATA_DIR: folder, RATE_LIMIT_PER_MINUTE: '1000' }, ['--demo']);
+    server = startServerProcess({ DATA_DIR: folder, RATE_LIMIT_PER_MINUTE: '1000', SANDBOX_FAULTS: SILENCE }, [
+      '--demo',
+    ]);
     const { port } = (await server.event('tidewire ready')) as { port: number };
     url = `http://127.0.0.1:${port}/`;
     browser = await launchBrowser();
@@ -88,7 +92,7 @@ describe.skipIf(!hasChromium)('the console in a browser (skipped without Chromiu
     await expect.poll(() => page.locator('[data-proof="checksum"]').textContent(), WAIT).toMatch(/✓ [0-9a-f]{8}/);
     await expect.poll(() => page.locator('.best-row').count(), WAIT).toBeGreaterThan(0);
     expect(await page.locator('.chart-host canvas').count()).toBeGreaterThan(3);
-    await screenshot(page, 'market-dark');
+    await screenshot(page, 'market-dark', true);
     expect(complaints).toEqual([]);
   });
 
@@ -134,7 +138,7 @@ describe.skipIf(!hasChromium)('the console in a browser (skipped without Chromiu
     await expect.poll(() => journal(page), WAIT).toMatch(/live again after \d+ ms.*thrown away by hand/);
     await expect.poll(() => page.getByTestId('connection-facts').textContent(), WAIT).toMatch(/Gaps found1/);
     await expectBookAgreesWithRest(page);
-    await screenshot(page, 'trust-dark');
+    await screenshot(page, 'trust-dark', true);
   });
 
   it('a cut connection dims everything, says so, comes back by itself and resumes without loss', async () => {
@@ -144,7 +148,7 @@ describe.skipIf(!hasChromium)('the console in a browser (skipped without Chromiu
     const banner = page.getByTestId('offline-banner');
     await expect.poll(() => banner.count(), WAIT).toBe(1);
     expect(await statusOf(page, 'book')).toBe('disconnected');
-    expect(await banner.textContent()).toContain('Trying again by itself');
+    expect(await banner.textContent()).toMatch(/cut by hand.*Trying again by itself/);
     expect(await page.locator('.chip').first().getAttribute('data-status')).toBe('disconnected');
     await screenshot(page, 'offline-dark');
     await expect.poll(() => banner.count(), WAIT).toBe(0);
@@ -156,11 +160,34 @@ describe.skipIf(!hasChromium)('the console in a browser (skipped without Chromiu
     expect(complaints).toEqual([]);
   });
 
+  it('a source that goes silent is dimmed and told of, and nothing else is; it is live again when the source is', async () => {
+    const { page } = await visit('#/market/kraken/BTC%2FUSD');
+    const patience = { timeout: 100_000, interval: 100 };
+    await expect.poll(() => statusOf(page, 'book'), patience).toBe('live');
+    // All at one moment: the doubt may be over a moment later.
+    const look = () =>
+      page.evaluate(() => {
+        const panel = document.querySelector('.panel-book')!;
+        const opacity = Number(getComputedStyle(panel.querySelector('.ladder-host')!).opacity);
+        const others = document.querySelectorAll('.panel-tape:not([data-status=live]), [data-testid=offline-banner]');
+        return [
+          panel.getAttribute('data-status'),
+          panel.querySelector('.doubt')?.textContent ?? '',
+          opacity < 0.6 ? 'dimmed' : 'bright',
+          others.length,
+        ].join(' | ');
+      });
+    await expect.poll(look, patience).toMatch(/^stale \| Stale since \d\d:\d\d:\d\d: \w.* \| dimmed \| 0$/);
+    await screenshot(page, 'stale-dark');
+    await expect.poll(() => statusOf(page, 'book'), patience).toBe('live');
+    expect(await page.locator('.panel-book .doubt').count()).toBe(0);
+  });
+
   it.each(['#/market', '#/wall', '#/trust'])('%s fits a phone of 360 px, in light colours as well', async (hash) => {
     const { page } = await visit(hash, { ...PHONE, colorScheme: 'light' });
     await expect.poll(() => page.locator('.ladder .price').first().textContent(), WAIT).toMatch(/\d/);
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360);
-    await screenshot(page, `phone-${hash.slice(2)}-light`);
+    await screenshot(page, `phone-${hash.slice(2)}-light`, hash === '#/market');
   });
 
   it.each([

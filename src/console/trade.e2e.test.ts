@@ -97,7 +97,7 @@ describe.skipIf(!hasChromium)('trading in a browser (skipped without Chromium, s
     await expect.poll(() => textOf(page, 'positions'), WAIT).toContain('0.24975');
     await expect.poll(() => textOf(page, 'equity'), WAIT).toMatch(/Fills[1-9]/);
     expect(await textOf(page, 'fills')).toMatch(/#\d+, \d+ ms old, \d+ ms delay/);
-    await screenshot(page, 'trade-dark');
+    await screenshot(page, 'trade-dark', true);
     expect(complaints).toEqual([]);
   });
 

@@ -46,9 +46,16 @@ export async function openWatchedPage(browser: Browser, options: BrowserContextO
   return { page, complaints, close: () => context.close() };
 }
 
-export async function screenshot(page: Page, name: string): Promise<void> {
-  mkdirSync(SHOTS, { recursive: true });
-  await page.screenshot({ path: `${SHOTS}/${name}.png` });
+/** For the README; written anew only when asked for, since no two moments of a market look alike. */
+const README_SHOTS = resolve(import.meta.dirname, '../console/screenshots');
+
+/** An artefact of the test; with `CONSOLE_SCREENSHOTS=update` those that the README shows are written there too. */
+export async function screenshot(page: Page, name: string, inReadme = false): Promise<void> {
+  const folders = inReadme && process.env['CONSOLE_SCREENSHOTS'] === 'update' ? [SHOTS, README_SHOTS] : [SHOTS];
+  for (const folder of folders) {
+    mkdirSync(folder, { recursive: true });
+    await page.screenshot({ path: `${folder}/${name}.png` });
+  }
 }
 
 type AxeResult = { violations: { id: string; impact: string | null; nodes: { target: string[]; html: string }[] }[] };

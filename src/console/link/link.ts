@@ -39,12 +39,16 @@ export type Link = Shared &
   Readonly<{
     client: Client;
     connection: Store<ConnectionState>;
+    /** Since when and why the connection is gone; null while it is there, and before it was there for the first time. */
+    outage: Store<Outage | null>;
     track<S extends Subscription<unknown>>(subscription: S): S;
     untrack(subscription: Subscription<unknown>): void;
     /** `hadData`: the way to the first data is no news; what happens to data that was there is. */
     stateChanged(stream: string, state: SubscriptionState, hadData: boolean): void;
     close(): void;
   }>;
+
+export type Outage = Readonly<{ since: number; reason: string }>;
 
 export type LinkOptions = Readonly<{
   origin: string;
@@ -66,12 +70,16 @@ export function createLink({ origin, beside, authenticate, onRefused }: LinkOpti
   const { transport, faults } = faultTransport(plainTransport(origin), onMessage);
   shared.faults.add(faults);
   const connection = createStore<ConnectionState>({ status: 'connecting', since: Date.now(), reason: 'connecting' });
+  const outage = createStore<Outage | null>(null);
   const client = createClient({
     transport,
     backoff: BACKOFF,
     ...(authenticate && { authenticate }),
     onConnection(state) {
       connection.set(state);
+      // The first word on why is the reason; what follows only tells of the attempts to come back.
+      if (state.status === 'open') outage.set(null);
+      else if (state.status !== 'connecting') outage.set(outage.get() ?? { since: state.since, reason: state.reason });
       journal.add(subject, state.reason, state.status === 'open' || state.status === 'connecting');
     },
     onError(error: ClientError) {
@@ -84,7 +92,7 @@ export function createLink({ origin, beside, authenticate, onRefused }: LinkOpti
     shared.faults.delete(faults);
     client.close();
   };
-  return { ...shared, client, connection, track, untrack, stateChanged, close };
+  return { ...shared, client, connection, outage, track, untrack, stateChanged, close };
 }
 
 const REFUSALS: ReadonlySet<string> = new Set(['unauthorized', 'forbidden', 'stopped']);

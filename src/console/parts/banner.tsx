@@ -10,21 +10,23 @@ const PATIENCE_MS = 400;
 /** Says that nothing on the page is live, why, and what happens next. */
 export function OfflineBanner(): JSX.Element | null {
   const link = useLink();
-  const state = useStore(link.connection);
+  const { status } = useStore(link.connection);
+  const outage = useStore(link.outage);
   const offline = useOffline();
   const [shown, setShown] = useState(false);
-  const bad = state.status !== 'open';
+  const bad = status !== 'open';
   useEffect(() => {
     if (!bad) return setShown(false);
     const timer = setTimeout(() => setShown(true), PATIENCE_MS);
     return () => clearTimeout(timer);
   }, [bad]);
   if (!bad || !shown) return null;
+  const reason = offline ? 'this device is offline' : (outage?.reason ?? 'the server has not answered yet');
   return (
     <div class="banner" role="alert" data-testid="offline-banner">
-      <strong>{state.status === 'stopped' ? 'Not connected' : 'Connection lost'}</strong> since {timeOfDay(state.since)}
-      : {offline ? 'this device is offline' : state.reason}. Prices below are old.{' '}
-      {state.status === 'stopped' ? (
+      <strong>Not connected</strong>
+      {outage && ` since ${timeOfDay(outage.since)}`}: {reason}. What stands below is not live.{' '}
+      {status === 'stopped' ? (
         <button type="button" onClick={() => location.reload()}>
           Load the page again
         </button>

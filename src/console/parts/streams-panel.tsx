@@ -11,7 +11,9 @@ const COLUMNS = ['Stream', 'State', 'Age', 'Certain', 'Epoch', 'Seq', 'Gaps', 'R
 
 /** Every stream that the page holds, each once, with the proof of it. */
 export function StreamsPanel(): JSX.Element {
-  const { streams } = useLink();
+  const { streams, connection } = useLink();
+  // Not only once a second: when the connection goes, nothing may look live for another moment.
+  useStore(connection);
   useTick(REFRESH_MS);
   const held = new Map(useStore(streams).map((each) => [each.stream, each]));
   const sorted = [...held.values()].toSorted((left, right) => (left.stream < right.stream ? -1 : 1));
