@@ -166,7 +166,7 @@ describe('every interleaving', () => {
         };
         const slow = await createOrderRig(database);
         const raced = await createOrderRig(database, { database: scheduled });
-        const user = await slow.createUser({ 'PAPER:USDT': '1000' });
+        const user = await slow.createUser({ 'PAPER:USDT': '10000' });
         const [one, other] = [await place(slow, user, marketOrder()), await placeAccepted(slow, user, limitOrder())];
         const work = acts.flatMap((act) => [
           oneOf(user, one.id, act, raced),
@@ -179,7 +179,7 @@ describe('every interleaving', () => {
         expect(all).toHaveLength(3);
         let paid = 0;
         for (const order of all) paid += Number((await settled(user, order.id, slow)).filledQuote);
-        expect(await fundsOf(slow, user, 'PAPER:USDT')).toBe(`${1000 - paid}/0`);
+        expect(await fundsOf(slow, user, 'PAPER:USDT')).toBe(`${10_000 - paid}/0`);
       }),
       { numRuns: INTERLEAVINGS },
     );
