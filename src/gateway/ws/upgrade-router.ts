@@ -4,12 +4,15 @@ import type { Duplex } from 'node:stream';
 import type { ErrorCode } from '../../protocol/errors.ts';
 import { ERRORS, wireError } from '../../protocol/errors.ts';
 import type { ClientAddress } from './client-address.ts';
+import { HANDSHAKE_PACE, HandshakeGate } from './handshake-gate.ts';
+import type { HandshakePace } from './handshake-gate.ts';
 import type { Hub } from './hub.ts';
 import type { Peer } from './wire.ts';
 
 /** All doors together. Some 25 KB of memory each; past it the server protects those it has. */
 const CONNECTIONS_LIMIT = 20_000;
-const RETRY_AFTER_SECONDS = 5;
+/** Whoever is sent away is told another time each, or all would come back in one moment. */
+const RETRY_AFTER_SECONDS = { least: 2, spread: 6 } as const;
 const USER_AGENT_LIMIT_CHARS = 256;
 
 export type UpgradeHandler = (request: IncomingMessage, socket: Socket, head: Buffer) => void;
@@ -21,6 +24,7 @@ export type UpgradeRouterOptions = Readonly<{
   allowedOrigins: readonly string[];
   clientAddress: ClientAddress;
   connectionsLimit?: number;
+  handshakes?: HandshakePace;
 }>;
 
 /**
@@ -33,12 +37,14 @@ export class UpgradeRouter {
   readonly #routes = new Map<string, UpgradeHandler>();
   readonly #perAddress = new Map<string, number>();
   readonly #sockets = new Set<Socket>();
+  readonly #gate: HandshakeGate;
   readonly #listener = (request: IncomingMessage, socket: Duplex, head: Buffer): void =>
     this.#onUpgrade(request, socket as Socket, head);
 
   constructor(options: UpgradeRouterOptions) {
     this.#options = options;
     this.#origins = new Set(options.allowedOrigins);
+    this.#gate = new HandshakeGate(options.handshakes ?? HANDSHAKE_PACE, () => performance.now());
     options.server.on('upgrade', this.#listener);
   }
 
@@ -58,6 +64,7 @@ export class UpgradeRouter {
   /** Stops listening and destroys what is left. */
   close(): void {
     this.#options.server.off('upgrade', this.#listener);
+    this.#gate.stop();
     for (const socket of this.#sockets) socket.destroy();
   }
 
@@ -66,18 +73,27 @@ export class UpgradeRouter {
     socket.on('error', () => socket.destroy());
     const url = request.url ?? '';
     const query = url.indexOf('?');
-    const handler = this.#routes.get(query === -1 ? url : url.slice(0, query));
-    const refusal = handler === undefined ? 'not_found' : this.#refusalOf(request);
-    if (handler === undefined || refusal !== null) {
-      this.#options.hub.refused(refusal ?? 'not_found');
-      return refuseUpgrade(socket, refusal ?? 'not_found');
-    }
+    const path = query === -1 ? url : url.slice(0, query);
+    const refusal = this.#refusalOf(request, path);
+    if (refusal !== null) return this.#refuse(socket, refusal);
     this.#count(this.#options.clientAddress(request), socket);
-    handler(request, socket, head);
+    const entered = this.#gate.enter(socket, () => {
+      const handler = this.#routes.get(path);
+      // Decided while it waited.
+      if (handler === undefined || this.#options.hub.isDraining) return this.#refuse(socket, 'draining');
+      handler(request, socket, head);
+    });
+    if (!entered) this.#refuse(socket, 'overloaded');
   }
 
-  #refusalOf(request: IncomingMessage): ErrorCode | null {
+  #refuse(socket: Socket, code: ErrorCode): void {
+    this.#options.hub.refused(code);
+    refuseUpgrade(socket, code);
+  }
+
+  #refusalOf(request: IncomingMessage, path: string): ErrorCode | null {
     const { hub, clientAddress, connectionsLimit = CONNECTIONS_LIMIT } = this.#options;
+    if (!this.#routes.has(path)) return 'not_found';
     if (hub.isDraining) return 'draining';
     if (!this.#mayConnect(request)) return 'forbidden';
     const held = this.#perAddress.get(clientAddress(request)) ?? 0;
@@ -106,15 +122,17 @@ export class UpgradeRouter {
 
 /** Answers an upgrade with an HTTP error and ends the socket. */
 export function refuseUpgrade(socket: Socket, code: ErrorCode, message?: string): void {
-  const error = wireError(code, message);
-  const { status } = ERRORS[code];
+  const { status, temporary } = ERRORS[code];
+  const { least, spread } = RETRY_AFTER_SECONDS;
+  const retryAfterSeconds = least + Math.floor(Math.random() * spread);
+  const error = wireError(code, message, temporary ? retryAfterSeconds * 1_000 : undefined);
   const body = JSON.stringify(error);
   const lines = [
     `HTTP/1.1 ${status} ${REASON_PHRASES[status] ?? 'Error'}`,
     'Connection: close',
     'Content-Type: application/json; charset=utf-8',
     `Content-Length: ${Buffer.byteLength(body)}`,
-    ...(error.temporary ? [`Retry-After: ${RETRY_AFTER_SECONDS}`] : []),
+    ...(error.temporary ? [`Retry-After: ${retryAfterSeconds}`] : []),
   ];
   // The peer may never close its half: the socket goes as soon as the answer is out.
   socket.once('finish', () => socket.destroy());

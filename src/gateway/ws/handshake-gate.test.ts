@@ -1,0 +1,68 @@
+import { Socket } from 'node:net';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { HandshakeGate } from './handshake-gate.ts';
+
+let nowMs = 0;
+const gates: HandshakeGate[] = [];
+
+function gateOf(pace: { capacity: number; refillPerSecond: number; waitingLimit: number }): HandshakeGate {
+  const gate = new HandshakeGate(pace, () => nowMs);
+  gates.push(gate);
+  return gate;
+}
+
+async function pass(ms: number): Promise<void> {
+  for (let step = 0; step < ms; step++) {
+    nowMs += 1;
+    await vi.advanceTimersByTimeAsync(1);
+  }
+}
+
+beforeEach(() => {
+  nowMs = 0;
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  for (const gate of gates.splice(0)) gate.stop();
+  vi.useRealTimers();
+});
+
+it('a storm of handshakes passes at the rate, in the order of arrival, and what is too much is refused', async () => {
+  const gate = gateOf({ capacity: 10, refillPerSecond: 100, waitingLimit: 50 });
+  const passed: number[] = [];
+  const entered = Array.from({ length: 80 }, (_, index) => gate.enter(new Socket(), () => void passed.push(index)));
+  expect(passed).toHaveLength(10);
+  expect(entered.filter((each) => !each)).toHaveLength(20);
+  await pass(100);
+  expect(passed.length).toBeGreaterThanOrEqual(19);
+  expect(passed.length).toBeLessThanOrEqual(20);
+  await pass(500);
+  expect(passed).toEqual(Array.from({ length: 60 }, (_, index) => index));
+  expect(gate.waiting).toBe(0);
+});
+
+it('whoever comes while others wait does not overtake them', async () => {
+  const gate = gateOf({ capacity: 1, refillPerSecond: 1_000, waitingLimit: 10 });
+  const passed: string[] = [];
+  gate.enter(new Socket(), () => void passed.push('first'));
+  gate.enter(new Socket(), () => void passed.push('second'));
+  nowMs += 1;
+  gate.enter(new Socket(), () => void passed.push('third'));
+  expect(passed).toEqual(['first']);
+  await pass(10);
+  expect(passed).toEqual(['first', 'second', 'third']);
+});
+
+it('a client that gives up while it waits leaves nothing behind and takes nobody`s turn', async () => {
+  const gate = gateOf({ capacity: 1, refillPerSecond: 10, waitingLimit: 10 });
+  const passed: string[] = [];
+  gate.enter(new Socket(), () => undefined);
+  const impatient = new Socket();
+  gate.enter(impatient, () => void passed.push('impatient'));
+  gate.enter(new Socket(), () => void passed.push('patient'));
+  impatient.destroy();
+  await pass(1);
+  expect(gate.waiting).toBe(1);
+  await pass(110);
+  expect(passed).toEqual(['patient']);
+});
