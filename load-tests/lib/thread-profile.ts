@@ -44,6 +44,45 @@ export async function profileThreads(inspectPort: number, urlPart: string, forMs
   return shareOut(profiles);
 }
 
+/** Microseconds of CPU time that the main thread of the same process spent per owner of code; `ownerOf` gets a file's URL. */
+export async function profileMainThread<Owner extends string>(
+  inspectPort: number,
+  forMs: number,
+  ownerOf: (url: string) => Owner | null,
+): Promise<Partial<Record<Owner, number>>> {
+  const targets = (await (await fetch(`http://127.0.0.1:${inspectPort}/json/list`)).json()) as [
+    { webSocketDebuggerUrl: string },
+  ];
+  const inspector = new WorkerInspector(new WebSocket(targets[0].webSocketDebuggerUrl));
+  await inspector.opened();
+  await inspector.callMain('Profiler.enable');
+  await inspector.callMain('Profiler.setSamplingInterval', { interval: SAMPLING_INTERVAL_US });
+  await inspector.callMain('Profiler.start');
+  await sleep(forMs);
+  const { profile } = (await inspector.callMain('Profiler.stop')) as { profile: CpuProfile };
+  inspector.close();
+  const parents = parentsOf(profile);
+  const byId = new Map(profile.nodes.map((node) => [node.id, node]));
+  const spent: Partial<Record<Owner, number>> = {};
+  const owners = new Map(
+    profile.nodes.map((node) => {
+      // The nearest caller that has an owner: what it calls in Node or in a package is its cost.
+      for (let at: number | undefined = node.id; at !== undefined; at = parents.get(at)) {
+        const { functionName, url } = byId.get(at)!.callFrame;
+        if (functionName === '(idle)') break;
+        const owner = ownerOf(url);
+        if (owner !== null) return [node.id, owner] as const;
+      }
+      return [node.id, null] as const;
+    }),
+  );
+  profile.samples.forEach((node, index) => {
+    const owner = owners.get(node);
+    if (owner) spent[owner] = (spent[owner] ?? 0) + profile.timeDeltas[index]!;
+  });
+  return spent;
+}
+
 class WorkerInspector {
   readonly #socket: WebSocket;
   readonly #found = new Map<string, string>();
@@ -55,8 +94,16 @@ class WorkerInspector {
     socket.onmessage = ({ data }) => this.#take(JSON.parse(String(data)) as Answer);
   }
 
-  async workers(urlPart: string): Promise<string[]> {
+  async opened(): Promise<void> {
     await once(this.#socket, 'open');
+  }
+
+  callMain(method: string, params: object = {}): Promise<unknown> {
+    return this.#request((id) => ({ id, method, params }));
+  }
+
+  async workers(urlPart: string): Promise<string[]> {
+    await this.opened();
     // Workers that exist already are told before the answer.
     await this.#request((id) => ({ id, method: 'NodeWorker.enable', params: { waitForDebuggerOnStart: false } }));
     return [...this.#found].filter(([, url]) => url.includes(urlPart)).map(([session]) => session);
@@ -95,7 +142,7 @@ class WorkerInspector {
 export function shareOut(profiles: readonly CpuProfile[]): ThreadProfile {
   const spent = { ccxt: 0, ours: 0, runtime: 0, garbage: 0 };
   for (const { nodes, samples, timeDeltas } of profiles) {
-    const parents = new Map(nodes.flatMap((node) => (node.children ?? []).map((child) => [child, node.id] as const)));
+    const parents = parentsOf({ nodes });
     const byId = new Map(nodes.map((node) => [node.id, node]));
     const owners = new Map(nodes.map((node) => [node.id, ownerOf(node.id, byId, parents)]));
     samples.forEach((node, index) => {
@@ -110,6 +157,10 @@ export function shareOut(profiles: readonly CpuProfile[]): ThreadProfile {
     runtime: spent.runtime / total,
     garbage: spent.garbage / total,
   };
+}
+
+function parentsOf({ nodes }: Pick<CpuProfile, 'nodes'>): Map<number, number> {
+  return new Map(nodes.flatMap((node) => (node.children ?? []).map((child) => [child, node.id] as const)));
 }
 
 function ownerOf(
