@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -30,6 +30,8 @@ export async function startServer(
 ): Promise<ServerProcess> {
   const root = resolve(import.meta.dirname, '../..');
   const dataDir = await mkdtemp(join(tmpdir(), 'tidewire-load-'));
+  // Run by root, the embedded Postgres belongs to another user.
+  await chmod(dataDir, 0o755);
   const [port, opsPort] = [await freePort(), await freePort()];
   const child = spawn(process.execPath, [...(options.nodeArguments ?? []), 'src/main.ts', '--demo'], {
     cwd: root,
@@ -43,6 +45,9 @@ export async function startServer(
       VENUES: 'binance',
       CONNECTIONS_PER_IP: '100000',
       RATE_LIMIT_PER_MINUTE: '1000000',
+      RATE_LIMIT_TRADING_PER_MINUTE: '10000000',
+      RATE_LIMIT_AUTH_PER_MINUTE: '1000000',
+      REGISTRATIONS_PER_IP: '1000000',
       ...options.env,
     },
   });
