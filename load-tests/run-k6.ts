@@ -11,7 +11,9 @@ const script = join(import.meta.dirname, `${scenario}.ts`);
 
 async function run(): Promise<number> {
   if (!/^[a-z][a-z0-9-]*$/.test(scenario) || !existsSync(script)) {
-    console.error('usage: npm run k6 -- market-fanout | reconnect   (knobs: BASE_URL DOOR VUS STREAMS DURATION)');
+    console.error(
+      'usage: npm run k6 -- market-fanout | reconnect | orders   (knobs: BASE_URL DOOR VUS STREAMS DURATION RATE)',
+    );
     return 2;
   }
   const k6 = findK6(process.env);

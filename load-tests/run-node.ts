@@ -3,10 +3,11 @@
 import { FANOUT, runFanoutUser } from './lib/fanout-scenario.ts';
 import { nodeWorld } from './lib/node-world.ts';
 import type { NodeWorld } from './lib/node-world.ts';
-import { RECONNECT, runReconnectUser } from './lib/reconnect-scenario.ts';
+import { ORDERS, readOrdersSettings, runOrdersUser } from './lib/orders-scenario.ts';
+import { RECONNECT, RECONNECT_STORM, runReconnectUser } from './lib/reconnect-scenario.ts';
 import type { Scenario } from './lib/scenario.ts';
 import { startServer } from './lib/server-process.ts';
-import { readNumber, readSettings } from './lib/settings.ts';
+import { FANOUT_SHAPES, RECONNECT_SHAPES, readNumber, readSettings, readShape, secondsOf } from './lib/settings.ts';
 import { judge } from './lib/thresholds.ts';
 
 type Runner = Readonly<{
@@ -16,12 +17,16 @@ type Runner = Readonly<{
 }>;
 
 const { env } = process;
-const fanout = readSettings(env, { users: 50, seconds: 20 });
+const mode = process.argv[2] ?? '';
+const fanoutShape = mode === 'market-fanout' ? readShape(env.SHAPE, FANOUT_SHAPES) : 'steady';
+const fanout = { ...readSettings(env, { users: 50, seconds: secondsOf(fanoutShape) }), shape: fanoutShape };
 const reconnect = {
   ...readSettings(env, { users: 20, seconds: 20 }),
   cycles: readNumber('CYCLES', env.CYCLES, 5),
   pauseMaxMs: readNumber('PAUSE_MAX_MS', env.PAUSE_MAX_MS, 2_000),
+  shape: mode === 'reconnect' ? readShape(env.SHAPE, RECONNECT_SHAPES) : 'scattered',
 };
+const orders = readOrdersSettings(env, readSettings(env, { users: 50, seconds: 20 }), readNumber);
 const RUNNERS: Readonly<Record<string, Runner>> = {
   'market-fanout': {
     scenario: FANOUT,
@@ -29,17 +34,22 @@ const RUNNERS: Readonly<Record<string, Runner>> = {
     run: (world, baseUrl, user) => runFanoutUser(world, { ...fanout, baseUrl }, user),
   },
   reconnect: {
-    scenario: RECONNECT,
+    scenario: reconnect.shape === 'storm' ? RECONNECT_STORM : RECONNECT,
     users: reconnect.users,
     run: (world, baseUrl, user) => runReconnectUser(world, { ...reconnect, baseUrl }, user),
+  },
+  orders: {
+    scenario: ORDERS,
+    users: orders.users,
+    run: (world, baseUrl, user) => runOrdersUser(world, { ...orders, baseUrl }, user),
   },
 };
 
 async function run(): Promise<number> {
-  const runner = RUNNERS[process.argv[2] ?? ''];
+  const runner = RUNNERS[mode];
   if (!runner) {
     console.error(
-      `usage: npm run load -- ${Object.keys(RUNNERS).join(' | ')}   (knobs: BASE_URL DOOR VUS STREAMS DURATION)`,
+      `usage: npm run load -- ${Object.keys(RUNNERS).join(' | ')}   (knobs: BASE_URL DOOR VUS STREAMS DURATION RATE)`,
     );
     return 2;
   }
@@ -65,7 +75,9 @@ function report(scenario: Scenario, { states }: NodeWorld): number {
   for (const { metric, expression, actual, passed } of judgements) {
     console.log(`${passed ? 'ok  ' : 'FAIL'} ${metric} ${expression} (${actual.toFixed(3)})`);
   }
-  return judgements.every(({ passed }) => passed) ? 0 : 1;
+  // Times say nothing where the machine is shared: JUDGE=correctness looks only at what must hold at any load.
+  const judged = env.JUDGE === 'correctness' ? judgements.filter(({ metric }) => !metric.endsWith('_ms')) : judgements;
+  return judged.every(({ passed }) => passed) ? 0 : 1;
 }
 
 process.exitCode = await run();

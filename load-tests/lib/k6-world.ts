@@ -1,4 +1,5 @@
 import { check } from 'k6';
+import http from 'k6/http';
 import { Counter, Rate, Trend } from 'k6/metrics';
 import type { Options } from 'k6/options';
 import { clearTimeout, setTimeout } from 'k6/timers';
@@ -21,6 +22,10 @@ export function k6World(scenario: Scenario): World {
     else metrics.set(name, kind === 'rate' ? new Rate(name) : new Counter(name));
   }
   return {
+    async request({ method, url, headers = {}, body = null }) {
+      const answer = await http.asyncRequest(method, url, body, { headers: { ...headers } });
+      return { status: answer.status, body: typeof answer.body === 'string' ? answer.body : '' };
+    },
     connect(url, { onText, onClose }) {
       const socket = new WebSocket(url);
       let unwanted = false;

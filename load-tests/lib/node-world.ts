@@ -22,6 +22,18 @@ export function nodeWorld(scenario: Scenario): NodeWorld {
   };
   return {
     states,
+    async request({ method, url, headers = {}, body }) {
+      busy += 1;
+      try {
+        const answer = await fetch(url, { method, headers, ...(body === undefined ? {} : { body }) });
+        return { status: answer.status, body: await answer.text() };
+      } catch {
+        // A refused or broken connection is an answer that did not come; the scenario counts it.
+        return { status: 0, body: '' };
+      } finally {
+        done();
+      }
+    },
     connect(url, { onText, onClose }) {
       const socket = new WebSocket(url);
       busy += 1;

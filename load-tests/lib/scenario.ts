@@ -4,7 +4,17 @@ export interface SocketPort {
   send(text: string): void;
   close(): void;
 }
+export type HttpRequest = Readonly<{
+  method: 'GET' | 'POST' | 'DELETE';
+  url: string;
+  headers?: Readonly<Record<string, string>>;
+  body?: string;
+}>;
+/** Status 0: there was no answer. */
+export type HttpAnswer = Readonly<{ status: number; body: string }>;
 export type World = Readonly<{
+  /** Over a connection that is kept; never rejects. */
+  request(request: HttpRequest): Promise<HttpAnswer>;
   connect(url: string, handlers: SocketHandlers): SocketPort;
   /** Answers how to call it off: k6 ends a user only when no timer is left. */
   after(ms: number, action: () => void): () => void;

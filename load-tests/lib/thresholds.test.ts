@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { FANOUT } from './fanout-scenario.ts';
 import { Histogram } from './histogram.ts';
+import { ORDERS } from './orders-scenario.ts';
 import { RECONNECT } from './reconnect-scenario.ts';
 import { judge, newMetric } from './thresholds.ts';
 
@@ -33,8 +34,11 @@ test('a run that broke a threshold does not pass', () => {
   expect(judge(scenario, states).map(({ passed }) => passed)).toEqual([false, true, false, true]);
 });
 
-test.each([FANOUT, RECONNECT])('every threshold is about a metric that is recorded and can be judged', (scenario) => {
-  const states = new Map(Object.entries(scenario.metrics).map(([name, kind]) => [name, newMetric(kind)]));
-  states.set('checks', newMetric('rate'));
-  expect(judge(scenario, states).length).toBeGreaterThan(5);
-});
+test.each([FANOUT, RECONNECT, ORDERS])(
+  'every threshold is about a metric that is recorded and can be judged',
+  (scenario) => {
+    const states = new Map(Object.entries(scenario.metrics).map(([name, kind]) => [name, newMetric(kind)]));
+    states.set('checks', newMetric('rate'));
+    expect(judge(scenario, states).length).toBeGreaterThan(5);
+  },
+);
