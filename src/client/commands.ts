@@ -91,6 +91,8 @@ export class Commands {
   }
 
   #take(pending: Pending, reply: RequestReply): void {
+    // Nothing was done, and this connection is about to end: the next one carries it, unless its time is up before.
+    if (!reply.ok && reply.error.code === 'draining') return;
     this.#settle(pending, () =>
       reply.ok ? pending.resolve(reply.result as never) : pending.reject(refusalError(reply.error)),
     );
