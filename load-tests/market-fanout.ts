@@ -1,9 +1,10 @@
 // k6 run load-tests/market-fanout.ts, or npm run k6 -- market-fanout. What it measures: lib/fanout-scenario.ts.
 import { FANOUT, runFanoutUser } from './lib/fanout-scenario.ts';
 import { k6World, scenarioOptions } from './lib/k6-world.ts';
-import { readSettings } from './lib/settings.ts';
+import { FANOUT_SHAPES, readSettings, readShape, secondsOf } from './lib/settings.ts';
 
-const settings = readSettings(__ENV, { users: 50, seconds: 20 });
+const shape = readShape(__ENV.SHAPE, FANOUT_SHAPES);
+const settings = { ...readSettings(__ENV, { users: 50, seconds: secondsOf(shape) }), shape };
 const world = k6World(FANOUT);
 
 export const options = scenarioOptions(FANOUT, settings);

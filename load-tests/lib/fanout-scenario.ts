@@ -2,7 +2,7 @@ import { doorOf } from './door.ts';
 import { MarketSession } from './market-session.ts';
 import type { Scenario, World } from './scenario.ts';
 import { socketUrl } from './settings.ts';
-import type { LoadSettings } from './settings.ts';
+import type { FANOUT_SHAPES, LoadSettings } from './settings.ts';
 
 /**
  * Many subscribers of the same streams. Latencies are by one machine's clock, so they mean something only where load
@@ -35,11 +35,29 @@ export const FANOUT: Scenario = {
 
 /** Users arrive spread over this share of the run, so that connecting is not what is measured. */
 const RAMP_SHARE = 0.2;
+const LONG_RAMP_SHARE = 0.8;
+/** Of a spike: who is there from the beginning, when the others come, over how many milliseconds, and when they leave. */
+const SPIKE = { baseUsers: 0.2, atShare: 0.4, overMs: 1_000, untilShare: 0.7 } as const;
 
-/** One virtual user, from connect to the end of the run. */
-export function runFanoutUser(world: World, settings: LoadSettings, user: number): void {
-  const rampMs = settings.durationMs * RAMP_SHARE * (user / settings.users);
-  world.after(rampMs, () => subscribeUntilEnd(world, settings, user, settings.durationMs - rampMs));
+export type FanoutSettings = LoadSettings & Readonly<{ shape: (typeof FANOUT_SHAPES)[number] }>;
+
+/** One virtual user, from connect to the end of its time. */
+export function runFanoutUser(world: World, settings: FanoutSettings, user: number): void {
+  const { fromMs, untilMs } = presence(settings, user);
+  world.after(fromMs, () => subscribeUntilEnd(world, settings, user, untilMs - fromMs));
+}
+
+/** When a user is there, in milliseconds of the run. */
+export function presence(
+  { shape, durationMs, users }: FanoutSettings,
+  user: number,
+): Readonly<{ fromMs: number; untilMs: number }> {
+  const place = user / users;
+  if (shape === 'spike' && place >= SPIKE.baseUsers) {
+    const share = (place - SPIKE.baseUsers) / (1 - SPIKE.baseUsers);
+    return { fromMs: durationMs * SPIKE.atShare + share * SPIKE.overMs, untilMs: durationMs * SPIKE.untilShare };
+  }
+  return { fromMs: durationMs * (shape === 'ramp' ? LONG_RAMP_SHARE : RAMP_SHARE) * place, untilMs: durationMs };
 }
 
 function subscribeUntilEnd(world: World, settings: LoadSettings, user: number, forMs: number): void {

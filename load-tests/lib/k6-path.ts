@@ -8,25 +8,35 @@ const CACHE = resolve(import.meta.dirname, '../../node_modules/.cache/k6');
 
 export type K6Found = Readonly<{ ok: true; path: string } | { ok: false; message: string }>;
 
-/** k6 from PATH, from Go's own bin folder, from this project's cache; else built with Go, once, into that cache. */
-export function findK6(env: Readonly<Record<string, string | undefined>>): K6Found {
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** k6 from PATH, from Go's own bin folder, from this project's cache; null when it is in none of them. */
+export function existingK6(env: Environment): string | null {
   const name = process.platform === 'win32' ? 'k6.exe' : 'k6';
-  const goPath = spawnSync('go', ['env', 'GOPATH'], { encoding: 'utf8' }).stdout?.trim();
+  const goPath = findGoPath();
   const folders = [...(env.PATH ?? '').split(delimiter), ...(goPath ? [join(goPath, 'bin')] : []), CACHE];
-  const path = folders
-    .filter((folder) => folder !== '')
-    .map((folder) => join(folder, name))
-    .find((each) => existsSync(each) && isK6(each));
-  if (path) return { ok: true, path };
-  if (!goPath) return { ok: false, message: 'k6 is not on PATH, and there is no Go to build it with' };
+  const paths = folders.filter((folder) => folder !== '').map((folder) => join(folder, name));
+  return paths.find((each) => existsSync(each) && isK6(each)) ?? null;
+}
+
+/** The same, else built with Go, once, into that cache. */
+export function findK6(env: Environment): K6Found {
+  const path = existingK6(env);
+  if (path !== null) return { ok: true, path };
+  if (!findGoPath()) return { ok: false, message: 'k6 is not on PATH, and there is no Go to build it with' };
   const refusals: string[] = [];
   for (const module of K6_MODULES) {
     process.stderr.write(`building k6 (${module}), once ...\n`);
     const built = spawnSync('go', ['install', module], { env: { ...env, GOBIN: CACHE }, encoding: 'utf8' });
-    if (built.status === 0) return { ok: true, path: join(CACHE, name) };
+    const made = existingK6(env);
+    if (built.status === 0 && made !== null) return { ok: true, path: made };
     refusals.push(built.stderr.trim());
   }
   return { ok: false, message: `k6 is not on PATH, and Go could not build it:\n${refusals.join('\n')}` };
+}
+
+function findGoPath(): string | undefined {
+  return spawnSync('go', ['env', 'GOPATH'], { encoding: 'utf8' }).stdout?.trim();
 }
 
 /** The npm registry holds a package of that name whose program only says that it is not k6. */

@@ -2,7 +2,7 @@ import { doorOf } from './door.ts';
 import { MarketSession } from './market-session.ts';
 import type { Scenario, World } from './scenario.ts';
 import { socketUrl } from './settings.ts';
-import type { LoadSettings } from './settings.ts';
+import type { LoadSettings, RECONNECT_SHAPES } from './settings.ts';
 import type { StreamAudit } from './stream-audit.ts';
 
 /** Subscribers that lose their connection again and again and come back with the positions that they had. */
@@ -27,10 +27,19 @@ export const RECONNECT: Scenario = {
   },
 };
 
-export type ReconnectSettings = LoadSettings & Readonly<{ cycles: number; pauseMaxMs: number }>;
+export type ReconnectSettings = LoadSettings &
+  Readonly<{ cycles: number; pauseMaxMs: number; shape: (typeof RECONNECT_SHAPES)[number] }>;
+
+/** All come back at once: what counts is that each does, and that nobody waits for long. */
+export const RECONNECT_STORM: Scenario = {
+  ...RECONNECT,
+  thresholds: { ...RECONNECT.thresholds, recovery_ms: ['p(99)<15000'] },
+};
 
 const PAUSE_MIN_MS = 100;
-const RECOVERY_LIMIT_MS = 10_000;
+/** The first pause of our client library is up to this long. */
+const STORM_PAUSE_MS = 250;
+const RECOVERY_LIMIT_MS = 15_000;
 
 type User = { readonly number: number; readonly audits: Map<string, StreamAudit>; cycle: number };
 
@@ -61,7 +70,7 @@ function connectOnce(world: World, settings: ReconnectSettings, user: User): voi
         caughtUp = true;
         callOff();
         if (!first) world.record('recovery_ms', world.now() - startedAt);
-        world.after(world.random() * lifetimeMs(settings), finish);
+        world.after(remainingMs(world, settings), finish);
       },
       malformed: () => world.record('malformed_frames', 1),
     },
@@ -82,13 +91,19 @@ function connectOnce(world: World, settings: ReconnectSettings, user: User): voi
     if (!caughtUp) world.record('failed_recoveries', 1);
     user.cycle += 1;
     if (user.cycle > settings.cycles) return;
-    world.after(PAUSE_MIN_MS + world.random() * (settings.pauseMaxMs - PAUSE_MIN_MS), () =>
-      connectOnce(world, settings, user),
-    );
+    world.after(pauseMs(world, settings), () => connectOnce(world, settings, user));
   }
 }
 
-/** Connections live long enough on average for the cycles to fill the run. */
-function lifetimeMs(settings: ReconnectSettings): number {
-  return Math.max(PAUSE_MIN_MS, (2 * settings.durationMs) / (settings.cycles + 1) - settings.pauseMaxMs);
+function pauseMs(world: World, { shape, pauseMaxMs }: ReconnectSettings): number {
+  if (shape === 'storm') return STORM_PAUSE_MS * world.random();
+  return PAUSE_MIN_MS + world.random() * (pauseMaxMs - PAUSE_MIN_MS);
+}
+
+/** How long a connection that has caught up lives: in a storm to the next moment on the clock that all share. */
+function remainingMs(world: World, { shape, cycles, durationMs, pauseMaxMs }: ReconnectSettings): number {
+  const spacingMs = durationMs / (cycles + 1);
+  if (shape === 'storm') return spacingMs - (world.now() % spacingMs);
+  // Long enough on average for the cycles to fill the run.
+  return world.random() * Math.max(PAUSE_MIN_MS, 2 * spacingMs - pauseMaxMs);
 }

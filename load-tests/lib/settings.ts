@@ -8,6 +8,24 @@ export type LoadSettings = Readonly<{
   durationMs: number;
 }>;
 
+/** How the users of a fan-out come and go. `ramp`: one after the other nearly to the end. `spike`: most of them in one second, and away again. */
+export const FANOUT_SHAPES = ['steady', 'ramp', 'spike', 'soak'] as const;
+/** When the connections of a reconnect run are cut. `storm`: all in the same moment. */
+export const RECONNECT_SHAPES = ['scattered', 'storm'] as const;
+
+export function readShape<S extends string>(text: string | undefined, shapes: readonly [S, ...S[]]): S {
+  const shape = shapes.find((each) => each === text);
+  if (text !== undefined && text !== '' && shape === undefined) {
+    throw new Error(`SHAPE must be one of ${shapes.join(', ')}, not ${text}`);
+  }
+  return shape ?? shapes[0];
+}
+
+/** Seconds that a run takes unless DURATION says otherwise. */
+export function secondsOf(shape: (typeof FANOUT_SHAPES)[number]): number {
+  return shape === 'soak' ? 600 : 20;
+}
+
 const DEFAULT_STREAMS =
   'book:binance:BTC/USDT:25:100ms,ticker:binance:BTC/USDT,trades:binance:BTC/USDT,candles:binance:BTC/USDT:1m';
 
