@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { startTestPostgres } from '../src/testing/postgres.ts';
 import { describeConditions } from './lib/conditions.ts';
 import { sumOf } from './lib/prometheus.ts';
 import type { Samples } from './lib/prometheus.ts';
@@ -52,12 +53,16 @@ async function subscribe(gateway: ServerProcess, count: number, streams: readonl
 }
 
 async function startSingle(): Promise<Side> {
-  const server = await startServer({ env: { ROLES: 'feed,gateway' } });
+  const server = await startServer();
   return { servers: [server], gateways: [server], clients: [] };
 }
 
-async function startCluster(redisUrl: string): Promise<Side> {
-  const env = { REDIS_URL: redisUrl };
+async function startCluster(redisUrl: string, databaseUrl: string): Promise<Side> {
+  const env = {
+    REDIS_URL: redisUrl,
+    DATABASE_URL: databaseUrl,
+    TOKEN_SECRET: 'mD5RkXo0s1vG7yQeTz3uJp9cWb2hNf8LxAi4EwKgUrY6',
+  };
   const feed = await startServer({ env: { ...env, ROLES: 'feed' } });
   const gateways = [
     await startServer({ env: { ...env, ROLES: 'gateway' } }),
@@ -130,10 +135,10 @@ async function compare(single: Side, cluster: Side): Promise<number> {
 
 async function run(): Promise<number> {
   console.log(describeConditions());
-  const redis = await startRedis();
+  const [redis, postgres] = await Promise.all([startRedis(), startTestPostgres()]);
   const sides: Side[] = [];
   try {
-    const cluster = await startCluster(redis.url);
+    const cluster = await startCluster(redis.url, await postgres.createEmptyDatabase());
     sides.push(cluster);
     // First: what was subscribed once lingers at its gateway for a minute.
     const { wanted, received } = await measureShare(cluster);
@@ -153,7 +158,7 @@ async function run(): Promise<number> {
     return ratio <= CPU_BUDGET && received <= wanted * SHARE_BUDGET ? 0 : 1;
   } finally {
     for (const { servers } of sides) await Promise.all(servers.map((server) => server.stop()));
-    await redis.stop();
+    await Promise.all([redis.stop(), postgres.stop()]);
   }
 }
 
