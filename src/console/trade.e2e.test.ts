@@ -94,6 +94,7 @@ describe.skipIf(!hasChromium)('trading in a browser (skipped without Chromium, s
     expect(await balance(page, 'USDT', 'total')).toBeLessThan(before);
     expect(await balance(page, 'USDT', 'held')).toBe(0);
     await expect.poll(() => textOf(page, 'history'), WAIT).toMatch(/buy Market.*filled/);
+    await expect.poll(() => ticket(page).locator('.done').textContent(), WAIT).toBe('Order filled');
     await expect.poll(() => textOf(page, 'positions'), WAIT).toContain('0.24975');
     await expect.poll(() => textOf(page, 'equity'), WAIT).toMatch(/Fills[1-9]/);
     expect(await textOf(page, 'fills')).toMatch(/#\d+, \d+ ms old, \d+ ms delay/);
@@ -270,6 +271,29 @@ describe.skipIf(!hasChromium)('trading in a browser (skipped without Chromium, s
       expect(await seriousAxeFindings(page)).toEqual([]);
     },
   );
+
+  it('an admin sees venues, figures and the ledger, and has the ledger recomputed', async () => {
+    const { page, complaints } = await visit(MARKET);
+    const email = await signUp(page);
+    await page.goto(`${url}#/operate`);
+    await expect.poll(() => page.locator('main').textContent(), WAIT).toContain(`admin:grant ${email}`);
+    const granting = startServerProcess({ DATA_DIR: folder }, ['admin:grant', email]);
+    expect((await granting.exited).code, granting.text()).toBe(0);
+    await page.goto(`${url}#/account`);
+    await page.getByRole('button', { name: 'Log out' }).click();
+    await page.fill('[name=email]', email);
+    await page.fill('[name=password]', PASSWORD);
+    await page.locator('form button[type=submit]').click();
+    await page.getByRole('link', { name: 'Operate' }).click();
+    await expect.poll(() => rowsOf(page, 'venue-health'), WAIT).toBe(4);
+    await expect.poll(() => textOf(page, 'figures'), WAIT).toMatch(/gateway connections, plain[1-9]/);
+    await page.getByRole('button', { name: 'Recompute it now' }).click();
+    await expect.poll(() => textOf(page, 'ledger'), WAIT).toContain('every promise holds');
+    expect(await seriousAxeFindings(page)).toEqual([]);
+    await screenshot(page, 'operate-dark', true);
+    // A change of roles ends the sessions of before, and the browser itself reports the answer 401 that says so.
+    expect(complaints.filter((text) => !text.includes('401'))).toEqual([]);
+  });
 
   it('fits a phone of 360 px, and axe finds nothing serious there and on a large screen', async () => {
     const { page } = await visit(MARKET, { ...PHONE, colorScheme: 'light' });

@@ -8,7 +8,7 @@ import { useAccount } from './account.ts';
 /** Rows of a table of past things; older ones are on later pages of REST. */
 const HISTORY_LIMIT = 100;
 /** Several changes of one moment are one reason to ask again. */
-const SETTLE_MS = 400;
+const SETTLE_MS = 1_000;
 
 /** Every event of a private stream from now on. */
 export function useEvents(stream: PrivateStream, onEvent: (event: PrivateEvent) => void): Stream<unknown> {

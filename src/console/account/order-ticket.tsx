@@ -4,7 +4,9 @@ import { ClientError } from '../../client/index.ts';
 import type { Trading } from '../../client/index.ts';
 import type { Market } from '../../protocol/market.ts';
 import { Panel } from '../parts/panel.tsx';
+import type { Order } from '../../protocol/trading.ts';
 import { useAccount } from './account.ts';
+import { useEvents } from './data.ts';
 import { LiveQuote } from './live-quote.tsx';
 import { newKey } from './new-key.ts';
 import { TICKET_KINDS, fieldsOf, orderOf, problemOf } from './order-draft.ts';
@@ -12,6 +14,8 @@ import type { DraftField, DraftProblem, DraftedOrder, OrderDraft, TicketKind } f
 import { statusText } from './order-text.ts';
 import { TicketField } from './ticket-field.tsx';
 import { messageOf } from '../rest.ts';
+
+const REMEMBERED_LIMIT = 32;
 
 type Result = Readonly<{ good: boolean; text: string }>;
 type TicketProps = Readonly<{ market: Market; draft: OrderDraft; onDraft: (draft: OrderDraft) => void }>;
@@ -102,9 +106,19 @@ function usePlacing(market: Market, draft: OrderDraft): Placing {
   const [busy, setBusy] = useState(false);
   const [result, setResult] = useState<Result | null>(null);
   const unanswered = useRef<Unanswered | null>(null);
+  const placed = useRef<string | null>(null);
+  const latest = useRef(new Map<string, Order>());
+  // What became of it is said where it was placed. The stream may know of an order before the answer that names it.
+  useEvents('orders', ({ event }) => {
+    if (event.type !== 'order') return;
+    latest.current.set(event.order.id, event.order);
+    if (latest.current.size > REMEMBERED_LIMIT) latest.current.delete(latest.current.keys().next().value!);
+    if (event.order.id === placed.current) setResult(resultOf(event.order));
+  });
   const send = async (): Promise<void> => {
     setBusy(true);
     setResult(null);
+    placed.current = null;
     const of = JSON.stringify([market.venue, market.symbol, draft]);
     const known = unanswered.current?.of === of ? unanswered.current : null;
     const { drafted, idempotencyKey } = known ?? {
@@ -113,7 +127,10 @@ function usePlacing(market: Market, draft: OrderDraft): Placing {
     };
     unanswered.current = { of, drafted, idempotencyKey };
     try {
-      setResult(await place(link.client.trading, drafted, idempotencyKey));
+      const { order, result: first } = await place(link.client.trading, drafted, idempotencyKey);
+      placed.current = order?.id ?? null;
+      const newer = order && latest.current.get(order.id);
+      setResult(newer ? resultOf(newer) : first);
       unanswered.current = null;
     } catch (error) {
       const unknownFate = error instanceof ClientError && error.code === 'timeout';
@@ -129,12 +146,20 @@ function usePlacing(market: Market, draft: OrderDraft): Placing {
   return { send, busy, result };
 }
 
-async function place(trading: Trading, drafted: DraftedOrder, idempotencyKey: string): Promise<Result> {
+type Placed = Readonly<{ order: Order | null; result: Result }>;
+
+async function place(trading: Trading, drafted: DraftedOrder, idempotencyKey: string): Promise<Placed> {
   if (drafted.list) {
     const { list } = await trading.placeList(drafted.order, { idempotencyKey });
-    return { good: true, text: `Placed ${list.orders.length} orders that depend on each other` };
+    return {
+      order: null,
+      result: { good: true, text: `Placed ${list.orders.length} orders that depend on each other` },
+    };
   }
   const { order } = await trading.place(drafted.order, { idempotencyKey });
-  const good = order.status !== 'rejected' && order.status !== 'denied';
-  return { good, text: `Order ${statusText(order)}` };
+  return { order, result: resultOf(order) };
+}
+
+function resultOf(order: Order): Result {
+  return { good: order.status !== 'rejected' && order.status !== 'denied', text: `Order ${statusText(order)}` };
 }

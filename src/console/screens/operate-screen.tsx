@@ -106,7 +106,7 @@ function Figures({
       {names.length === 0 && <p class="empty">Nothing was measured yet.</p>}
       <dl class="facts padded">
         {names.map((name) => (
-          <Fact key={name} name={name.replaceAll('_', ' ')} text={String(figures[name])} />
+          <Fact key={name} name={name.replaceAll('_', ' ').replaceAll('.', ', ')} text={String(figures[name])} />
         ))}
       </dl>
     </Panel>
