@@ -306,10 +306,15 @@ describe('commands', () => {
     const fresh = await createOrderRig(rig.database);
     const user = await fresh.createUser();
     const placed = await place(fresh, user, limitOrder());
+    // By budget it has no quantity, which every condition on one has to bear.
+    const { quantity: _, ...byBudget } = marketOrder({ quoteQuantity: '100' });
+    const spent = await place(fresh, user, byBudget);
     const market = { venue: 'binance', symbol: 'BTC/USDT' };
     expect(await fresh.orders.execution.workingMarkets()).toContainEqual(market);
     const working = await fresh.orders.execution.workingOrders(market);
-    expect(working.at(-1)!.order).toEqual(placed);
+    const mine = working.filter(({ userId }) => userId === user.userId).map(({ order }) => order);
+    expect(mine).toEqual(expect.arrayContaining([placed, spent]));
+    expect(mine).toHaveLength(2);
     const times = working.map((work) => work.commandedAtMs);
     expect(times).toEqual(times.toSorted((one, other) => one - other));
   });

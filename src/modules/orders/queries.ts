@@ -71,8 +71,11 @@ export async function readFills(database: Database, userId: string, filter: Fill
   return readAnswers<Fill>(database, 'fills', query);
 }
 
-/** Exits of a bracket whose entry has not been filled are nobody's work yet. */
-const AT_WORK = sql`not o.ended and not (o.role in ('take_profit', 'stop_loss') and o.quantity = 0)`;
+/**
+ * Exits of a bracket whose entry has not been filled are nobody's work yet. `is not true`: of an order by budget both sides are
+ * null, and it must be found all the same.
+ */
+const AT_WORK = sql`not o.ended and (o.role in ('take_profit', 'stop_loss') and o.quantity = 0) is not true`;
 
 export function readWorkingOrders(
   database: Database,
