@@ -75,7 +75,8 @@ function packageRulesBroken(edge: ImportEdge): string[] {
   if (edge.from.startsWith('src/kernel/') && name !== 'decimal.js') broken.push('kernel-has-no-packages');
   // zod would weigh more than the whole client; node built-ins do not exist in a browser.
   if (edge.from.startsWith('src/client/') && !edge.typeOnly) broken.push('client-runs-in-browsers');
-  if (edge.from.startsWith('src/console/') && edge.from !== CONSOLE_BUILD && !CONSOLE_PACKAGES.has(name)) {
+  const bundled = edge.from.startsWith('src/console/') && edge.from !== CONSOLE_BUILD && !edge.typeOnly;
+  if (bundled && !CONSOLE_PACKAGES.has(name)) {
     broken.push('console-runs-in-browsers');
   }
   return broken;
