@@ -12,10 +12,10 @@ export type DiaryLine =
   | Readonly<{ type: 'seen'; userId: string; seq: number }>
   | Readonly<{ type: 'wrong'; what: string }>;
 
-export type Diary = Readonly<{ write(line: DiaryLine): Promise<void>; close(): void }>;
+export type Diary<Line = DiaryLine> = Readonly<{ write(line: Line): Promise<void>; close(): void }>;
 
 /** Lines that wait together go to the disk together. */
-export function openDiary(path: string): Diary {
+export function openDiary<Line = DiaryLine>(path: string): Diary<Line> {
   const file = openSync(path, 'a');
   let waiting: { text: string; settle: () => void; fail: (error: Error) => void }[] = [];
   let flushing = false;
@@ -45,13 +45,13 @@ export function openDiary(path: string): Diary {
 }
 
 /** Every whole line; a kill can cut the last one short, and a new life then begins behind it. */
-export function readDiary(path: string): DiaryLine[] {
+export function readDiary<Line = DiaryLine>(path: string): Line[] {
   if (!existsSync(path)) return [];
   return readFileSync(path, 'utf8')
     .split('\n')
     .flatMap((text) => {
       try {
-        return text === '' ? [] : [JSON.parse(text) as DiaryLine];
+        return text === '' ? [] : [JSON.parse(text) as Line];
       } catch {
         return [];
       }
