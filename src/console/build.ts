@@ -10,6 +10,8 @@ export const CONSOLE_BUNDLE = join(ROOT, 'dist/console');
 const SOURCES = ['src/console', 'src/client', 'src/protocol', 'src/kernel', 'package-lock.json'];
 /** What made the bundle, beside it: rebuilt when this no longer matches. */
 const STAMP = 'stamp.txt';
+/** Builds that start in one moment: tests in several terminals, hardly ever more. */
+const SWAP_ATTEMPTS = 5;
 const COMPRESSIBLE = /\.(?:html|js|css|svg)$/;
 
 /** Builds the console into `folder`, each file with its brotli and gzip twin, so that serving one costs no CPU. */
@@ -42,10 +44,22 @@ export async function buildConsole(folder: string): Promise<void> {
   for (const file of bundledFiles(fresh)) addCompressedTwins(join(fresh, file));
   writeFileSync(join(fresh, STAMP), stamp);
   mkdirSync(resolve(folder, '..'), { recursive: true });
-  // Two steps because a folder cannot be renamed onto one that has content; somebody else's build may win in between.
-  if (existsSync(folder)) renameSync(folder, old);
-  renameSync(fresh, folder);
-  rmSync(old, { recursive: true, force: true });
+  swapIn(fresh, folder, old);
+}
+
+/** Two steps, because a folder cannot be renamed onto one that has content. Between them another build may come first: then ours goes in again. */
+function swapIn(fresh: string, folder: string, old: string): void {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      if (existsSync(folder)) renameSync(folder, old);
+      renameSync(fresh, folder);
+      break;
+    } catch (error) {
+      if (attempt === SWAP_ATTEMPTS) throw error;
+    } finally {
+      rmSync(old, { recursive: true, force: true });
+    }
+  }
 }
 
 export function isStale(folder: string): boolean {

@@ -56,6 +56,7 @@ describe('whatever the ticket offers', () => {
       orderOf({ ...FILLED, kind: 'trailing_stop', trailingPercent }, MARKET, NOW).order;
     expect(deltaOf('1.25')).toMatchObject({ trailingDelta: 125 });
     expect(deltaOf('0.29')).toMatchObject({ trailingDelta: 29 });
+    expect(deltaOf('1.5')).toMatchObject({ trailingDelta: 150 });
     expect(deltaOf('50')).toMatchObject({ trailingDelta: 5_000 });
   });
 
