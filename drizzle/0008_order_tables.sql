@@ -190,7 +190,7 @@ CREATE TABLE orders.orders (
   amendment jsonb,
   memo jsonb NOT NULL,
   version bigint NOT NULL,
-  -- Of the engine's last step, so that a statement that is sent twice is known again.
+  -- Of the engine's last step or the user's last amendment, so that a statement that is sent twice is known again.
   token uuid,
   commanded_at_ms bigint NOT NULL,
   -- Which transaction last gave an engine something to do about it; see `orders.commands_since`.

@@ -192,24 +192,24 @@ $$;
 
 -- Takes {userId, actor, requestId, keys: [{kind, key}], hash, limits: {user, market}, orders: [columns of orders.orders],
 -- list: {id, kind, clientOrderId} | absent}. Answers {status: 'placed', answer, money, firstSeq, atMs}, 'repeated' or 'refused'.
-CREATE FUNCTION orders.place(p_request jsonb) RETURNS jsonb
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+-- Takes the search path of `orders.place`.
+CREATE FUNCTION orders.place_once(p_request jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   v_user uuid := (p_request ->> 'userId')::uuid;
   v_list jsonb := p_request -> 'list';
   v_items jsonb := p_request -> 'orders';
   v_count integer := jsonb_array_length(v_items);
-  v_trader traders := lock_trader(v_user);
+  v_trader orders.traders := lock_trader(v_user);
   v_answer jsonb;
-  v_rule fee_rules;
-  v_order orders;
+  v_rule orders.fee_rules;
+  v_order orders.orders;
   v_orders orders.orders[] := '{}';
   v_needs numeric[] := '{}';
   v_holds jsonb := '[]';
   v_posted jsonb;
   v_now bigint := now_ms();
   v_events jsonb := '[]';
-  v_list_row lists;
+  v_list_row orders.lists;
   v_seq bigint;
 BEGIN
   v_answer := answered(v_user, p_request -> 'keys', p_request ->> 'hash');
@@ -317,6 +317,25 @@ BEGIN
   v_seq := ledger.append_events(v_user, (v_posted ->> 'journalId')::bigint, v_events);
   RETURN jsonb_build_object('status', 'placed', 'answer', v_answer, 'money', v_posted -> 'events', 'firstSeq', v_seq,
     'atMs', floor(extract(epoch FROM now()) * 1000));
+END $$;
+
+-- A statement is sent again when its answer was lost, and what it meets then is what it has done itself: the last free place
+-- taken, the money held, trading halted since. An order that is there was placed, whatever the second try is refused for.
+CREATE FUNCTION orders.place(p_request jsonb) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+  v_answer jsonb := place_once(p_request);
+  v_order orders;
+BEGIN
+  IF v_answer ->> 'status' = 'refused' THEN
+    SELECT * INTO v_order FROM orders WHERE id = (p_request -> 'orders' -> 0 ->> 'id')::uuid
+      AND user_id = (p_request ->> 'userId')::uuid;
+    IF FOUND THEN
+      RETURN jsonb_build_object('status', 'repeated', 'answer', CASE WHEN v_order.list_id IS NULL THEN project(v_order)
+        ELSE read_list(v_order.user_id, v_order.list_id) END);
+    END IF;
+  END IF;
+  RETURN v_answer;
 END $$;
 
 -- Which of the new orders carry a hold, and how much. A single order its own; the legs of an OCO one between them; an entry
@@ -763,7 +782,7 @@ BEGIN
     RETURN o.filled_quantity + o.prevented_quantity = o.quantity;
   END IF;
   v_left := o.quote_quantity - o.flat_fee - o.filled_quote;
-  RETURN v_left <= 0 OR v_left < p_price * coalesce(o.lot_size, 0);
+  RETURN v_left <= 0 OR v_left < p_price * coalesce(o.lot_size, 1e-18);
 END $$;
 
 -- Takes {orderId, version, token, actor, memo?, fills: [EngineFill]}. Trades that are known are left out; when all are known,
@@ -1043,7 +1062,7 @@ END $$;
 
 -- A user's amendment. What waits with us is changed at once; else the engine decides, with the larger hold of both states in
 -- place meanwhile, so that it cannot fail for lack of funds then.
--- Takes {userId, orderId, version, change, actor, requestId, keys, hash}. 'stale': look again, it changed meanwhile.
+-- Takes {userId, orderId, version, token, change, actor, requestId, keys, hash}. 'stale': look again, it changed meanwhile.
 CREATE FUNCTION orders.amend(p_request jsonb) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = orders, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
@@ -1065,6 +1084,9 @@ BEGIN
   SELECT * INTO v FROM orders WHERE id = (p_request ->> 'orderId')::uuid AND user_id = v_user;
   IF NOT FOUND THEN
     RETURN ledger.refused('not_found', 'there is no such order');
+  ELSIF v.token = (p_request ->> 'token')::uuid THEN
+    -- The same statement again, after its answer was lost; it had no key of its user's.
+    RETURN unchanged(v);
   ELSIF v.ended THEN
     RETURN closed(v, 'amendment');
   ELSIF v.version <> (p_request ->> 'version')::bigint THEN

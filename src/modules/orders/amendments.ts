@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { accepted, refused } from '../../kernel/outcome.ts';
 import type { Outcome } from '../../kernel/outcome.ts';
 import type { ErrorCode } from '../../protocol/errors.ts';
@@ -36,8 +37,8 @@ export async function amendOrder(
     if (order === null) return refused('not_found', 'there is no such order');
     const checked = await checkChange(deps, order, change);
     if (!checked.ok) return repeatedOr<Order>(deps, caller.userId, keys, hash, checked);
-    const request = { ...caller, orderId, version: order.version, change: { ...change, ...checked.value }, keys, hash };
-    const answer = await step(deps, 'amend', request);
+    const wanted = { orderId, version: order.version, token: randomUUID(), change: { ...change, ...checked.value } };
+    const answer = await step(deps, 'amend', { ...caller, ...wanted, keys, hash });
     if (answer.status === 'refused') return refusalOf(answer);
     if (answer.status === 'repeated') return accepted({ value: answer.answer as Order, repeated: true });
     if (answer.status !== 'stale') return accepted({ value: answer.works[0]!.order, repeated: false });

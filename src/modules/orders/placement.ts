@@ -10,7 +10,7 @@ import { fieldsVerdict, timeInForceOf, waitsForTrigger } from './field-rules.ts'
 import { fixed, plain, times } from './fixed.ts';
 import type { Fixed } from './fixed.ts';
 import { AMOUNT_LIMIT, marketVerdict, openVerdict } from './market-rules.ts';
-import { protectionFromBook, protectionOfStop } from './pricing.ts';
+import { lotOf, protectionFromBook, protectionOfStop } from './pricing.ts';
 
 /** Columns of `orders.orders` that a placement says; the database adds the rest. Decimals as text. */
 export type OrderColumns = Readonly<{
@@ -38,7 +38,7 @@ export type OrderColumns = Readonly<{
   protection_price: string | null;
   protection_given: boolean;
   stp: string;
-  lot_size: string | null;
+  lot_size: string;
   simulated: boolean;
   model_version: string | null;
 }>;
@@ -143,7 +143,7 @@ export function columnsOf(
     protection_price: protection === null ? null : plain(protection),
     protection_given: order.protectionPrice !== undefined,
     stp: order.selfTradePrevention ?? 'decrement',
-    lot_size: market.lotSize,
+    lot_size: plain(lotOf(market)),
     simulated: true,
     model_version: deps.modelVersion,
   };

@@ -13,6 +13,8 @@ export const MARKET_SLIPPAGE_BIPS = 100n;
 /** The same for a stop that becomes a market order, beyond its trigger: nobody knows the book of that day. */
 export const STOP_SLIPPAGE_BIPS = 500n;
 const BIPS = 10_000n;
+/** The database keeps prices below this. */
+const PRICE_LIMIT: Fixed = 10n ** 20n * ONE;
 
 export type Match = Readonly<{ price: Fixed; quantity: Fixed }>;
 export type Walk = Readonly<{
@@ -56,7 +58,7 @@ export function beyond(price: Fixed, side: 'buy' | 'sell', bips: bigint, tick: F
   const exact = divide(price * factor, BIPS, side === 'buy' ? 'down' : 'up');
   const onTick = tick === null ? exact : toStep(exact, tick, side === 'buy' ? 'down' : 'up');
   // A tick wider than the slippage must not make the protection better than the price itself.
-  return side === 'buy' ? larger(onTick, price) : smaller(onTick, price);
+  return side === 'buy' ? smaller(larger(onTick, price), PRICE_LIMIT - 1n) : smaller(onTick, price);
 }
 
 /** The worst price that a market order of this size needs from the book now; null when the book has nothing on that side. */

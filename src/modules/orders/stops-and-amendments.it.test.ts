@@ -70,6 +70,15 @@ describe('a stop', () => {
     valueOf(await rig.orders.execution.finish(refOf(triggered), 'expired', reason));
   });
 
+  it('near the highest price there is, is protected there instead of failing in the database', async () => {
+    const user = await rig.createUser();
+    const fields = { symbol: 'FINE/USDT', quantity: '0.000000000000000001' };
+    rig.setBook(null);
+    const { protectionPrice } = await place(rig, user, stop({ ...fields, stopPrice: '99000000000000000000' }));
+    rig.setBook(bookOf());
+    expect(protectionPrice).toBe('99999999999999999999.999999999999999999');
+  });
+
   it('to sell follows a falling book down, so that it gets out', async () => {
     const user = await rig.createUser();
     const waiting = await held(user, stop({ side: 'sell', stopPrice: '90' }));

@@ -47,7 +47,8 @@ function placeRoute(app: HttpApp, { accounts: { orders } }: AccountsGatewayConte
       summary: 'Place an order',
       description:
         'Answers once the order is durable; what follows comes on the stream `orders`. The same Idempotency-Key (or clientOrderId) ' +
-        'and body are answered the same again, with 200 and the header Idempotency-Hit.',
+        'and body are answered the same again, with 200 and the header Idempotency-Hit; with another body, or in another request ' +
+        'about orders or lists, the key is refused. The clientOrderId of a list is kept apart from those of orders.',
       tags,
       querystring,
       headers: IdempotencyHeader,

@@ -18,6 +18,9 @@ export function paperFundsRoute(app: HttpApp, context: AccountsGatewayContext): 
     config: { access: { scope: 'trade', tier: 'auth' } },
     schema: {
       summary: 'Get paper money of an asset that is traded here',
+      description:
+        'The same Idempotency-Key and body are answered the same again, with 200 and the header Idempotency-Hit. Keys of this ' +
+        'route are kept apart from those of orders: the same key there is another key.',
       tags: ['money'],
       querystring: z.strictObject({}),
       headers: IdempotencyHeader,

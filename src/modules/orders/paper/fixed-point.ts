@@ -34,11 +34,6 @@ export function textOf(value: bigint): string {
   return fraction === '' ? whole : `${whole}.${fraction}`;
 }
 
-/** Price times quantity in the quote asset, as whoever pays it is charged. */
-export function costOf(price: bigint, quantity: bigint): bigint {
-  return (price * quantity + UNIT - 1n) / UNIT;
-}
-
 export function floorTo(value: bigint, step: bigint): bigint {
   return value - (value % step);
 }

@@ -5,7 +5,7 @@ import type { Order } from '../../../protocol/trading.ts';
 import { PaperRig, RIG_SETTINGS, RIG_START_MS } from '../../../testing/paper-rig.ts';
 import type { RigFill } from '../../../testing/paper-rig.ts';
 import type { PaperEvent } from './core-events.ts';
-import { costOf, exactly, most } from './fixed-point.ts';
+import { UNIT, exactly, most } from './fixed-point.ts';
 import { MarketCore } from './market-core.ts';
 
 /** Prices 95.0 to 105.0 in steps of 0.5, sizes 0.5 to 4. */
@@ -187,9 +187,9 @@ function checkOrders(rig: PaperRig): void {
   for (const { order: made } of rig.orders.values()) {
     const fills = rig.fills.filter(({ orderId }) => orderId === made.id);
     const total = fills.reduce((sum, { quantity }) => sum + exactly(quantity), 0n);
-    const cost = fills.reduce((sum, fill) => sum + costOf(exactly(fill.price), exactly(fill.quantity)), 0n);
+    const cost = fills.reduce((sum, fill) => sum + exactly(fill.price) * exactly(fill.quantity), 0n);
     if (made.quantity !== null) expect(total + exactly(made.preventedQuantity) <= exactly(made.quantity)).toBe(true);
-    if (made.quoteQuantity !== null) expect(cost <= exactly(made.quoteQuantity)).toBe(true);
+    if (made.quoteQuantity !== null) expect(cost <= exactly(made.quoteQuantity) * UNIT).toBe(true);
     if (made.timeInForce === 'FOK' && made.type !== 'trailing_stop' && total > 0n) expect(made.status).toBe('filled');
     if (made.postOnly) for (const { liquidity } of fills) expect(liquidity).toBe('maker');
     expect(exactly(made.filledQuantity)).toBe(total);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Level } from '../../../protocol/messages.ts';
 import {
   ASKS,
   BIDS,
@@ -8,6 +9,8 @@ import {
   openedRig,
   restartedRig,
 } from '../../../testing/paper-rig.ts';
+import { coarse, plain } from '../fixed.ts';
+import { walk } from '../pricing.ts';
 
 describe('takers', () => {
   it('an order does not see the book before its latency has passed, nor the book from before', () => {
@@ -81,6 +84,30 @@ describe('takers', () => {
     const rig = openedRig();
     const id = rig.send({ side: 'buy', type: 'market', quoteQuantity: '250' });
     expect(rig.fillsOf(id)).toEqual(['taker 2 @ 101', 'taker 0.47 @ 102']);
+  });
+
+  it('a budget in a market without lots is spent to the last unit, exactly as a quote of it says', () => {
+    const asks: readonly Level[] = [
+      ['0.100000000000000007', '333.333333333333333333'],
+      ['0.110000000000000001', '777.777777777777777777'],
+      ['0.13', '5000'],
+    ];
+    const rig = new PaperRig({ lot: 1n });
+    rig.open([['0.09', '1']], asks);
+    const id = rig.send({ side: 'buy', type: 'market', quoteQuantity: '123.456789012345678901' });
+    const levels = asks.map(([price, size]) => ({ price: coarse(price), size: coarse(size) }));
+    const wish = {
+      side: 'buy',
+      quantity: null,
+      budget: coarse('123.456789012345678901'),
+      limit: null,
+      lot: 1n,
+    } as const;
+    const quoted = walk(levels, wish);
+    expect(quoted.complete).toBe(true);
+    expect(rig.fillsOf(id)).toEqual(
+      quoted.matches.map(({ price, quantity }) => `taker ${plain(quantity)} @ ${plain(price)}`),
+    );
   });
 
   it('a stream that is not live, a crossed book or an old one fills nothing and says so', () => {

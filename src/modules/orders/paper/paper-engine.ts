@@ -9,8 +9,9 @@ import type { MarketDirectory, StreamCache } from '../../market/index.ts';
 import { BOOK_AGE_LIMIT_MS } from '../books.ts';
 import type { ExecutionDesk, WorkingOrder } from '../desk.ts';
 import { readWorking } from '../queries.ts';
+import { lotOf, tickOf } from '../pricing.ts';
 import type { PaperEvent, PaperSettings } from './core-events.ts';
-import { UNIT, exactlyOrNull } from './fixed-point.ts';
+import { SCALE, UNIT } from './fixed-point.ts';
 import type { VenueLatency } from './latency.ts';
 import { createMarketLeases, nameOf } from './market-leases.ts';
 import type { MarketLeases } from './market-leases.ts';
@@ -251,8 +252,9 @@ class PaperEngine implements Service {
       seed,
       latency: latency?.(venue) ?? DEFAULT_LATENCY,
       bookAgeLimitMs: bookAgeLimitMs ?? BOOK_AGE_LIMIT_MS,
-      tick: stepOf(rules, 'tickSize', 'priceDecimals'),
-      lot: stepOf(rules, 'lotSize', 'sizeDecimals'),
+      // The steps that quotes and placements go by.
+      tick: rules === null ? 1n : (tickOf(rules) ?? UNIT / 10n ** BigInt(Math.min(SCALE, rules.priceDecimals))),
+      lot: rules === null ? 1n : lotOf(rules),
       depth: BOOK_DEPTH,
       bookStream: `book:${venue}:${symbol}:${BOOK_DEPTH}:100ms`,
       tradesStream: `trades:${venue}:${symbol}`,
@@ -269,14 +271,4 @@ class PaperEngine implements Service {
       queued: runners.reduce((sum, { queued }) => sum + queued, 0),
     };
   }
-}
-
-/** The step that the exchange names, else the market's decimals, else the finest that there is. */
-function stepOf(
-  market: Market | null,
-  step: 'tickSize' | 'lotSize',
-  decimals: 'priceDecimals' | 'sizeDecimals',
-): bigint {
-  if (market === null) return 1n;
-  return exactlyOrNull(market[step]) ?? UNIT / 10n ** BigInt(Math.min(18, market[decimals]));
 }

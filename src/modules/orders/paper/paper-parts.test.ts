@@ -10,7 +10,7 @@ import type { Decision } from './core-events.ts';
 import { Abandoned, carryOut, revise } from './decision-carrier.ts';
 import type { CarrierSetup } from './decision-carrier.ts';
 import { EventInbox } from './event-inbox.ts';
-import { UNIT, costOf, exactly, fixedFrom, textOf } from './fixed-point.ts';
+import { UNIT, exactly, fixedFrom, textOf } from './fixed-point.ts';
 import { drawDelayMs } from './latency.ts';
 import { createPaperMetrics } from './paper-metrics.ts';
 
@@ -126,7 +126,6 @@ describe('numbers', () => {
     expect(fixedFrom('1.0000000000000000000', 'up')).toBe(UNIT);
     for (const text of ['', '-1', '1e3', 'NaN', '.5', '01']) expect(fixedFrom(text, 'down')).toBeNull();
     expect(() => exactly('0.1234567890123456789')).toThrow();
-    expect(costOf(3n, 1n)).toBe(1n);
   });
 });
 

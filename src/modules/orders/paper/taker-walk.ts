@@ -1,7 +1,7 @@
 import type { Order } from '../../../protocol/trading.ts';
 import type { BookLevel, BookLevels } from './book-levels.ts';
 import { availableAt } from './book-levels.ts';
-import { UNIT, costOf, floorTo, least } from './fixed-point.ts';
+import { UNIT, floorTo, least } from './fixed-point.ts';
 
 /** What the taker still wants: a quantity, or as much as a budget in the quote asset buys. */
 export type Wanted = Readonly<{ quantity: bigint } | { budget: bigint }>;
@@ -38,6 +38,7 @@ type Progress = {
   preventedOwn: { orderId: string; quantity: bigint }[];
   expiredOwn: string[];
   takerExpires: boolean;
+  /** Exact, in 1e-36: a budget ends on the same fill in a quote, here and in the database. */
   spent: bigint;
 };
 
@@ -73,7 +74,7 @@ export function walkBook(setup: WalkSetup): Walk {
     if (quantity > 0n) {
       progress.takes.push({ level, quantity });
       progress.filled += quantity;
-      progress.spent += costOf(level.price, quantity);
+      progress.spent += level.price * quantity;
     }
   }
   meetOwn(() => true);
@@ -86,7 +87,7 @@ export function eatTakes(walk: Walk): void {
 
 function wantsAt({ wanted, lot }: WalkSetup, progress: Progress, price: bigint): bigint {
   if ('quantity' in wanted) return wanted.quantity - progress.filled - progress.prevented;
-  return floorTo(((wanted.budget - progress.spent) * UNIT) / price, lot);
+  return floorTo((wanted.budget * UNIT - progress.spent) / price, lot);
 }
 
 function isComplete(setup: WalkSetup, progress: Progress): boolean {
