@@ -113,6 +113,7 @@ export class Connection implements DeliveryOwner {
       pushedMs: -Infinity,
       notBeforeMs: 0,
       batchMs: null,
+      row: -1,
     };
     topic.subscriptions.add(subscription);
     this.subscriptions.set(topic.spec.name, subscription);

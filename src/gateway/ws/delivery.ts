@@ -47,42 +47,38 @@ export class Delivery implements Recipient, OutboxOwner {
   readonly #wire: Wire;
   readonly #owner: DeliveryOwner;
   readonly #setup: DeliverySetup;
-  readonly #outbox: Outbox;
+  readonly outbox: Outbox;
   /** Subscriptions that are owed something, in the order in which they came to be. */
   readonly #owed = new Set<Subscription>();
-  #conflating = false;
   #calmSinceMs: number | null = null;
   /** When the last heartbeat was made. */
   #beatMs = -Infinity;
-  /** Windows of the streams of all messages sent since the last `pace`, added up. */
-  #windowsMs = 0;
-  #gathers = false;
 
   constructor(wire: Wire, owner: DeliveryOwner, setup: DeliverySetup) {
     this.#wire = wire;
     this.#owner = owner;
     this.#setup = setup;
-    this.#outbox = new Outbox(wire, setup.egress, setup.traffic, this, setup.limits.closeQueuedFrames);
+    this.outbox = new Outbox(wire, setup.egress, setup.traffic, this, setup.limits.closeQueuedFrames);
   }
 
   get conflating(): boolean {
-    return this.#conflating;
+    return this.outbox.conflating;
   }
 
   backlog(nowMs: number): Backlog {
-    return this.#outbox.backlog(nowMs);
+    return this.outbox.backlog(nowMs);
   }
 
   /** A reply or a system event: never conflated, kept in order with everything else. */
   control(frame: Frame): void {
-    const outbound = { frame, before: null, tellsState: false };
-    if (!this.#outbox.send(outbound, null, this.#setup.clock.monotonic(), AT_ONCE)) this.#owner.onHopeless();
+    const outbound = { frame, before: null, tellsState: false, windowMs: 0 };
+    if (!this.outbox.send(outbound, null, this.#setup.clock.monotonic(), AT_ONCE)) this.#owner.onHopeless();
     else this.#suspectIfBehind();
   }
 
   onHeldUp(): void {
     const { limits } = this.#setup;
-    const { frames, bytes } = this.#outbox;
+    const { frames, bytes } = this.outbox;
     if (frames > limits.slowQueuedFrames || bytes > limits.slowQueuedBytes) this.#owner.onSuspect();
   }
 
@@ -92,9 +88,9 @@ export class Delivery implements Recipient, OutboxOwner {
 
   /** A push of a private stream: kept in order and never thrown away. False when it has to wait for `onRoom`. */
   pushPrivate(prepared: PreparedMessage): boolean {
-    const { frames, bytes } = this.#outbox;
+    const { frames, bytes } = this.outbox;
     if (frames >= PRIVATE_BACKLOG.frames || bytes >= PRIVATE_BACKLOG.bytes) {
-      this.#outbox.awaitRoom();
+      this.outbox.awaitRoom();
       return false;
     }
     this.control(this.#wire.codec.push(prepared));
@@ -102,27 +98,29 @@ export class Delivery implements Recipient, OutboxOwner {
   }
 
   live(subscription: Subscription, message: LiveMessage, nowMs: number): void {
-    if (this.#conflating) {
-      this.#setup.traffic.conflated += 1;
+    if (this.outbox.conflating) {
+      this.withheld();
       if (subscription.phase === 'live') this.#miss(subscription, message.before);
       return;
     }
     // What is owed will be made from the stream as it stands then, this message included.
     if (subscription.phase !== 'live') return;
-    this.#windowsMs += message.windowMs;
     const { batchMs } = subscription;
-    const dueMs = batchMs !== null ? endOfWindow(nowMs, batchMs) : this.#gathers ? message.dueMs : AT_ONCE;
-    const outbox = this.#outbox;
-    if (!outbox.send(message.by(this.#wire.codec), subscription, nowMs, dueMs)) this.#owner.onHopeless();
-    else if (!outbox.hasRoom) this.#suspectIfBehind();
+    const dueMs = batchMs !== null ? endOfWindow(nowMs, batchMs) : this.outbox.gathers ? message.dueMs : AT_ONCE;
+    if (!this.outbox.send(message.by(this.#wire.codec), subscription, nowMs, dueMs)) this.#owner.onHopeless();
+    else this.#suspectIfBehind();
+  }
+
+  withheld(): void {
+    this.#setup.traffic.conflated += 1;
   }
 
   /** Whether live messages wait for their streams' windows from now on; called regularly, `elapsedMs` after the last time. */
   pace(isHubBusy: boolean, elapsedMs: number): void {
     // Frames a millisecond times the mean window of their streams: the frames that one window would have.
-    const framesPerWindow = this.#windowsMs / elapsedMs;
-    this.#gathers = isHubBusy && framesPerWindow >= GATHER_FROM_FRAMES;
-    this.#windowsMs = 0;
+    const framesPerWindow = this.outbox.windowsMs / elapsedMs;
+    this.outbox.gathers = isHubBusy && framesPerWindow >= GATHER_FROM_FRAMES;
+    this.outbox.windowsMs = 0;
   }
 
   reset(subscription: Subscription, before: Standing, nowMs: number): void {
@@ -150,32 +148,32 @@ export class Delivery implements Recipient, OutboxOwner {
     this.#owner.onRoom();
     if (this.#owed.size === 0) return;
     // A slow connection gets its next round of snapshots only after it has taken everything of the last.
-    if (this.#conflating && this.#outbox.frames > 0) return this.#outbox.awaitRoom();
+    if (this.outbox.conflating && this.outbox.frames > 0) return this.outbox.awaitRoom();
     this.#pay(nowMs);
     // Positions have moved on: what was made now is not to be thrown away again.
-    this.#outbox.handGathered();
+    this.outbox.handGathered();
   }
 
   #pay(nowMs: number): void {
     for (const subscription of this.#owed) {
-      if (!this.#outbox.hasRoom) return this.#outbox.awaitRoom();
-      if (this.#conflating && subscription.notBeforeMs > nowMs) continue;
+      if (!this.outbox.hasRoom) return this.outbox.awaitRoom();
+      if (this.outbox.conflating && subscription.notBeforeMs > nowMs) continue;
       if (!this.#bringUp(subscription, nowMs)) continue;
       this.#owed.delete(subscription);
-      if (this.#conflating) subscription.notBeforeMs = nowMs + CONFLATED_INTERVAL_MS;
+      if (this.outbox.conflating) subscription.notBeforeMs = nowMs + CONFLATED_INTERVAL_MS;
     }
   }
 
   /** Judges the backlog; called regularly, and soon after `onSuspect`. */
   check(nowMs: number): void {
-    const backlog = this.#outbox.backlog(nowMs);
-    if (this.#conflating) this.#watchForCalm(backlog, nowMs);
+    const backlog = this.outbox.backlog(nowMs);
+    if (this.outbox.conflating) this.#watchForCalm(backlog, nowMs);
     else {
       const reason = conflationReason(backlog, this.#setup.limits);
       if (reason !== null) this.#conflate(backlog, reason);
     }
     // Judged by what is left: market data that waited has just been thrown away.
-    const hopeless = closeReason(this.#outbox.backlog(nowMs), this.#setup.limits);
+    const hopeless = closeReason(this.outbox.backlog(nowMs), this.#setup.limits);
     if (hopeless === null) this.catchUp(nowMs);
     else this.#owner.onHopeless();
   }
@@ -194,21 +192,21 @@ export class Delivery implements Recipient, OutboxOwner {
   /** Before a close: what streams have waiting is thrown away, `goodbye` goes out behind the replies. */
   finish(goodbye: Frame, keepReplies: boolean): void {
     this.#owed.clear();
-    this.#outbox.dropStreamFrames(() => undefined);
-    if (keepReplies) this.#outbox.flush();
-    this.#outbox.discard();
+    this.outbox.dropStreamFrames(() => undefined);
+    if (keepReplies) this.outbox.flush();
+    this.outbox.discard();
     this.#wire.write(goodbye.bytes, () => undefined);
   }
 
   /** The socket is gone: nothing that waits holds memory any more. */
   dispose(): void {
     this.#owed.clear();
-    this.#outbox.discard();
+    this.outbox.discard();
   }
 
   #suspectIfBehind(): void {
     const { limits } = this.#setup;
-    const { frames, bytes } = this.#outbox;
+    const { frames, bytes } = this.outbox;
     if (frames <= limits.slowQueuedFrames && bytes <= limits.slowQueuedBytes) return;
     // A burst within one turn of the event loop is not slowness yet: the socket has had no chance to take it. Memory is.
     if (frames > limits.closeQueuedFrames || bytes > limits.closeQueuedBytes) this.check(this.#setup.clock.monotonic());
@@ -216,9 +214,9 @@ export class Delivery implements Recipient, OutboxOwner {
   }
 
   #conflate(backlog: Backlog, reason: SlowReason): void {
-    this.#conflating = true;
+    this.outbox.conflating = true;
     this.#calmSinceMs = null;
-    this.#setup.traffic.dropped += this.#outbox.dropStreamFrames(({ before, tellsState }, subscription) => {
+    this.#setup.traffic.dropped += this.outbox.dropStreamFrames(({ before, tellsState }, subscription) => {
       if (subscription.phase === 'live') this.#miss(subscription, { at: before!, told: null });
       else if (isBehind(before!, subscription.at)) subscription.at = before!;
       if (tellsState) subscription.told = null;
@@ -230,18 +228,20 @@ export class Delivery implements Recipient, OutboxOwner {
     if (backlog.ageMs > CALM_AGE_MS) this.#calmSinceMs = null;
     else this.#calmSinceMs ??= nowMs;
     if (this.#calmSinceMs === null || nowMs - this.#calmSinceMs < CALM_MS) return;
-    this.#conflating = false;
+    this.outbox.conflating = false;
     this.#owner.onSlow(backlog, 'recovered', null);
   }
 
   #miss(subscription: Subscription, before: Standing): void {
     this.#stopLive(subscription, before);
     subscription.cause = 'slow_consumer';
+    subscription.topic.conflate(subscription);
     this.owe(subscription);
   }
 
   /** From here on the subscription has a place and a state of its own. */
   #stopLive(subscription: Subscription, { at, told }: Standing): void {
+    subscription.topic.endLive(subscription);
     subscription.phase = 'base';
     subscription.at = at;
     subscription.told = told;
@@ -266,10 +266,7 @@ export class Delivery implements Recipient, OutboxOwner {
       this.#giveBase(subscription, view, position, nowMs);
     }
     this.#tellState(subscription, view, position, nowMs);
-    const { topic } = subscription;
-    subscription.phase = 'live';
-    topic.at = position;
-    topic.told = view.state;
+    subscription.topic.goLive(subscription, position);
     return true;
   }
 
@@ -281,8 +278,8 @@ export class Delivery implements Recipient, OutboxOwner {
       return true;
     }
     for (const prepared of missed) {
-      if (!this.#outbox.hasRoom) {
-        this.#outbox.awaitRoom();
+      if (!this.outbox.hasRoom) {
+        this.outbox.awaitRoom();
         return false;
       }
       this.#pushMissed(subscription, prepared, nowMs);
@@ -336,12 +333,12 @@ export class Delivery implements Recipient, OutboxOwner {
 
   #sendBase(subscription: Subscription, frame: Frame, nowMs: number): void {
     // Of these frames nobody knows whether they tell a state.
-    this.#send({ frame, before: subscription.at, tellsState: true }, subscription, nowMs);
+    this.#send({ frame, before: subscription.at, tellsState: true, windowMs: 0 }, subscription, nowMs);
   }
 
   #send(outbound: Outbound, subscription: Subscription, nowMs: number): void {
     subscription.pushedMs = nowMs;
-    if (!this.#outbox.send(outbound, subscription, nowMs, AT_ONCE)) this.#owner.onHopeless();
+    if (!this.outbox.send(outbound, subscription, nowMs, AT_ONCE)) this.#owner.onHopeless();
   }
 }
 

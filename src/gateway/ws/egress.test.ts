@@ -129,7 +129,12 @@ test.each([
         if (now.do === 'send') {
           count += 1;
           const frame = jsonFrame('', `${count}:`.padEnd(now.size, 'x'), '');
-          const outbound = { frame, before: now.own ? null : { epoch: 'e', seq: count }, tellsState: false };
+          const outbound = {
+            frame,
+            before: now.own ? null : { epoch: 'e', seq: count },
+            tellsState: false,
+            windowMs: 0,
+          };
           for (const index of new Set(now.to)) {
             const dueMs = now.dueMs === AT_ONCE ? AT_ONCE : nowMs + now.dueMs;
             expect(outboxes[index]!.send(outbound, now.own ? null : live, nowMs, dueMs)).toBe(true);
@@ -176,7 +181,8 @@ test('a native writer that refuses a program is not used again, and nothing is l
   const outboxes = wires.map((wire) => new Outbox(wire, egress, traffic, owner, 10));
   const frame = jsonFrame('', '{}', '');
   for (let round = 0; round < 3; round++) {
-    for (const outbox of outboxes) outbox.send({ frame, before: null, tellsState: false }, null, 0, AT_ONCE);
+    for (const outbox of outboxes)
+      outbox.send({ frame, before: null, tellsState: false, windowMs: 0 }, null, 0, AT_ONCE);
     await new Promise<void>((resolve) => process.nextTick(resolve));
   }
   expect(wires.map(({ received }) => received)).toEqual([0, 1].map(() => frame.bytes.toString('latin1').repeat(3)));

@@ -21,6 +21,8 @@ export type Outbound = Readonly<{
   before: StreamPosition | null;
   /** It says how far the source is to be believed: when it is thrown away, that must be said again. */
   tellsState: boolean;
+  /** The window of its stream. */
+  windowMs: number;
 }>;
 
 export type EgressSetup = Readonly<{
@@ -71,9 +73,9 @@ export class Egress {
   }
 
   /** `dueMs` (monotonic): when the frame leaves at the latest, and with it all that `outbox` has gathered by then. */
-  add(outbox: Outbox, outbound: Outbound, subscription: Subscription | null, dueMs: number): void {
+  add(outbox: Outbox, outbound: Outbound, subscription: Subscription | null, batched: boolean, dueMs: number): void {
     this.#added += 1;
-    const entry = this.#gathered.add(outbound, subscription);
+    const entry = this.#gathered.add(outbound, subscription, batched);
     if (outbox.head === -1) {
       this.#open += 1;
       this.#filled.push(outbox);

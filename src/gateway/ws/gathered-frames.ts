@@ -22,12 +22,12 @@ export class GatheredFrames {
     return this.#size;
   }
 
-  add(outbound: Outbound, subscription: Subscription | null): number {
+  add(outbound: Outbound, subscription: Subscription | null, batched: boolean): number {
     const entry = this.#size;
     if (entry === this.#next.length) this.#grow();
     this.#outbounds[entry] = outbound;
     this.#subscriptions[entry] = subscription;
-    this.#batched[entry] = subscription !== null && subscription.batchMs !== null ? 1 : 0;
+    this.#batched[entry] = batched ? 1 : 0;
     this.#next[entry] = NONE;
     this.#size += 1;
     return entry;

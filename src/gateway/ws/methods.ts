@@ -184,11 +184,12 @@ function place(
   }
   const known = connection.subscriptions.get(stream);
   const subscription = known ?? connection.join(plan.topic);
-  subscription.batchMs = batchMs;
+  plan.topic.setBatch(subscription, batchMs);
   let recovered = known?.phase === 'live';
   if (since !== undefined) {
     recovered = view.after(since) !== null;
     subscription.at = since;
+    plan.topic.endLive(subscription);
     subscription.phase = recovered ? 'replay' : 'base';
     subscription.cause = since.epoch === position.epoch ? 'expired' : 'upstream';
     connection.delivery.owe(subscription);

@@ -1,5 +1,6 @@
 import { BoundedQueue } from '../../kernel/bounded-queue.ts';
 import { AT_ONCE } from './egress.ts';
+import type { Codec } from './codec.ts';
 import type { Egress, Outbound } from './egress.ts';
 import type { Traffic } from './hub-metrics.ts';
 import type { Subscription } from './topic.ts';
@@ -32,6 +33,7 @@ export interface OutboxOwner {
  */
 export class Outbox {
   readonly wire: Wire;
+  readonly codec: Codec;
   readonly #egress: Egress;
   readonly #traffic: Traffic;
   readonly #owner: OutboxOwner;
@@ -48,9 +50,16 @@ export class Outbox {
   #handedBytes = 0;
   #oldestMs = 0;
   #roomAwaited = false;
+  /** The delivery's: live messages do not go straight through, because snapshots stand for them. */
+  conflating = false;
+  /** The delivery's: live messages wait for their streams' windows. */
+  gathers = false;
+  /** The delivery's: windows of the streams of all live messages taken, added up. */
+  windowsMs = 0;
 
   constructor(wire: Wire, egress: Egress, traffic: Traffic, owner: OutboxOwner, waitingLimit: number) {
     this.wire = wire;
+    this.codec = wire.codec;
     this.#egress = egress;
     this.#traffic = traffic;
     this.#owner = owner;
@@ -81,10 +90,18 @@ export class Outbox {
   /** False when the queue is full: the frame is lost, and the connection with it. */
   send(outbound: Outbound, subscription: Subscription | null, nowMs: number, dueMs: number): boolean {
     if (this.hasRoom) {
-      this.#gather(outbound, subscription, nowMs, dueMs);
+      this.#gather(outbound, subscription, isBatched(subscription), nowMs, dueMs);
       return true;
     }
     return this.#wait({ outbound, subscription, sinceMs: nowMs });
+  }
+
+  /** The short way of a live message, of which almost all take it. False when it is closed: then the delivery decides. */
+  takeLive(outbound: Outbound, subscription: Subscription, batched: boolean, nowMs: number, dueMs: number): boolean {
+    if (this.conflating || this.#handedFrames !== 0 || this.#waiting !== null) return false;
+    this.windowsMs += outbound.windowMs;
+    this.#gather(outbound, subscription, batched, nowMs, batched || this.gathers ? dueMs : AT_ONCE);
+    return true;
   }
 
   /** Has `onDrain` called when everything has left. */
@@ -180,17 +197,24 @@ export class Outbox {
         break;
       }
       this.#waitingBytes -= next.outbound.frame.bytes.length;
-      this.#gather(next.outbound, next.subscription, next.sinceMs, AT_ONCE);
+      const { outbound, subscription, sinceMs } = next;
+      this.#gather(outbound, subscription, isBatched(subscription), sinceMs, AT_ONCE);
     }
     this.handGathered();
     this.drained();
   }
 
-  #gather(outbound: Outbound, subscription: Subscription | null, sinceMs: number, dueMs: number): void {
+  #gather(
+    outbound: Outbound,
+    subscription: Subscription | null,
+    batched: boolean,
+    sinceMs: number,
+    dueMs: number,
+  ): void {
     if (this.#gatheredFrames === 0) this.#oldestMs = sinceMs;
     this.#gatheredFrames += 1;
     this.#gatheredBytes += outbound.frame.bytes.length;
-    this.#egress.add(this, outbound, subscription, dueMs);
+    this.#egress.add(this, outbound, subscription, batched, dueMs);
     if (this.#gatheredFrames >= WINDOW_FRAMES || this.#gatheredBytes >= WINDOW_BYTES) this.handGathered();
   }
 
@@ -207,4 +231,8 @@ export class Outbox {
     this.#waitingBytes = 0;
     return waiting;
   }
+}
+
+function isBatched(subscription: Subscription | null): boolean {
+  return subscription !== null && subscription.batchMs !== null;
 }

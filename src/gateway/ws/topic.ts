@@ -5,10 +5,16 @@ import type { StreamSpec } from '../../protocol/streams.ts';
 import type { Codec } from './codec.ts';
 import type { Outbound } from './egress.ts';
 import { endOfWindow, windowOf } from './flush-window.ts';
+import { LiveReceivers } from './live-receivers.ts';
+import type { Outbox } from './outbox.ts';
 
 /** The receiving end of subscriptions: one connection's delivery. Both are called synchronously, in the stream's order. */
 export interface Recipient {
+  readonly outbox: Outbox;
+  /** What the outbox does not take in passing. */
   live(subscription: Subscription, message: LiveMessage, nowMs: number): void;
+  /** A message that a snapshot will stand for. */
+  withheld(): void;
   /** `before`: what live subscriptions had in common until now. */
   reset(subscription: Subscription, before: Standing, nowMs: number): void;
 }
@@ -36,8 +42,10 @@ export type Subscription = {
   pushedMs: number;
   /** A conflated stream rests until then (monotonic ms). */
   notBeforeMs: number;
-  /** The window within which messages may share one with others; null: each comes by itself. */
+  /** The window within which messages may share one with others; null: each comes by itself. Set by the topic. */
   batchMs: number | null;
+  /** Its place among the topic's live ones; -1 when it is not live. */
+  row: number;
 };
 
 /** One message on its way to all live receivers; each codec's share of the work is done once. */
@@ -58,12 +66,12 @@ export class LiveMessage {
   }
 
   by(codec: Codec): Outbound {
-    return (this.#outbounds[codec.index] ??= outboundOf(this.prepared, this.before.at, codec));
+    return (this.#outbounds[codec.index] ??= outboundOf(this.prepared, this.before.at, codec, this.windowMs));
   }
 }
 
-export function outboundOf(prepared: PreparedMessage, before: StreamPosition, codec: Codec): Outbound {
-  return { frame: codec.push(prepared), before, tellsState: prepared.message.kind === 'state' };
+export function outboundOf(prepared: PreparedMessage, before: StreamPosition, codec: Codec, windowMs = 0): Outbound {
+  return { frame: codec.push(prepared), before, tellsState: prepared.message.kind === 'state', windowMs };
 }
 
 const NOWHERE: StreamPosition = { epoch: '', seq: 0 };
@@ -72,6 +80,10 @@ const NOWHERE: StreamPosition = { epoch: '', seq: 0 };
 export class Topic implements StreamListener {
   readonly spec: StreamSpec;
   readonly subscriptions = new Set<Subscription>();
+  /** The live ones, by batch window. */
+  readonly #live: LiveReceivers[] = [];
+  /** Those of slow connections, while snapshots stand for their messages. */
+  readonly #conflated = new Set<Subscription>();
   readonly ready: Promise<void>;
   readonly #lease: StreamLease;
   readonly #clockMs: () => number;
@@ -108,7 +120,8 @@ export class Topic implements StreamListener {
     this.#messages += 1;
     const { windowMs } = this;
     const message = new LiveMessage(prepared, this.#standing(), windowMs, endOfWindow(nowMs, windowMs));
-    for (const subscription of this.subscriptions) subscription.recipient.live(subscription, message, nowMs);
+    for (const { recipient } of this.#conflated) recipient.withheld();
+    for (const receivers of this.#live) receivers.deliver(message, nowMs);
     this.at = prepared.message;
     this.pushedMs = nowMs;
     if (prepared.message.kind === 'state') this.told = prepared.message.data as StreamState;
@@ -119,6 +132,49 @@ export class Topic implements StreamListener {
     const nowMs = this.#clockMs();
     const before = this.#standing();
     for (const subscription of this.subscriptions) subscription.recipient.reset(subscription, before, nowMs);
+  }
+
+  /** From now on it gets every message as it comes; it stands at `position` and was told the view's state. */
+  goLive(subscription: Subscription, position: StreamPosition): void {
+    this.at = position;
+    this.told = this.view.state;
+    subscription.phase = 'live';
+    this.#conflated.delete(subscription);
+    this.#receivers(subscription.batchMs).add(subscription);
+  }
+
+  /** The caller gives it a phase of its own. */
+  endLive(subscription: Subscription): void {
+    if (subscription.phase === 'live') this.#receivers(subscription.batchMs).remove(subscription);
+  }
+
+  conflate(subscription: Subscription): void {
+    this.#conflated.add(subscription);
+  }
+
+  /** No longer one of this topic's. */
+  remove(subscription: Subscription): void {
+    this.endLive(subscription);
+    this.#conflated.delete(subscription);
+    this.subscriptions.delete(subscription);
+    subscription.phase = 'ended';
+  }
+
+  setBatch(subscription: Subscription, batchMs: number | null): void {
+    if (subscription.batchMs === batchMs) return;
+    this.endLive(subscription);
+    subscription.batchMs = batchMs;
+    if (subscription.phase === 'live') this.#receivers(batchMs).add(subscription);
+  }
+
+  /** There are few windows: what clients may ask for is bounded. */
+  #receivers(batchMs: number | null): LiveReceivers {
+    let receivers = this.#live.find((each) => each.batchMs === batchMs);
+    if (receivers === undefined) {
+      receivers = new LiveReceivers(batchMs);
+      this.#live.push(receivers);
+    }
+    return receivers;
   }
 
   /** Chooses the window by the stream's own pace; called regularly, `elapsedMs` after the last time. */
@@ -182,8 +238,7 @@ export class Topics {
   }
 
   leave(subscription: Subscription): void {
-    subscription.phase = 'ended';
-    subscription.topic.subscriptions.delete(subscription);
+    subscription.topic.remove(subscription);
     this.#releaseUnused(subscription.topic);
   }
 
