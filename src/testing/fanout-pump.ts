@@ -8,7 +8,7 @@ import { runInNewContext } from 'node:vm';
 /**
  * What a server under the fan-out benchmark is told on its standard input, one command a line, and answers as one line of JSON:
  * `closed SECONDS DEPTH` publishes as fast as receivers take it, at most DEPTH rounds ahead of them; `paced SECONDS RATE` publishes
- * RATE rounds a second; `memory` answers bytes; `quit` ends. Receivers send one byte per round they have had whole to the credit port.
+ * RATE rounds a second, and measures after the first second of it, in which the server finds its pace; `memory` answers bytes; `quit` ends. Receivers send one byte per round they have had whole to the credit port.
  */
 export type FanoutServer = Readonly<{
   port: number;
@@ -17,6 +17,10 @@ export type FanoutServer = Readonly<{
   publish(turn: number): void;
 }>;
 
+/** `rounds` were published, of which `measured` within `cpu` and `wall` (seconds). */
+type Measured = Readonly<{ rounds: number; measured: number; cpu: number; wall: number }>;
+
+const WARM_UP_SECONDS = 1.1;
 const MICROSECONDS = 1_000n;
 
 /** The clock that the receivers read. */
@@ -26,6 +30,8 @@ export function microseconds(): number {
 
 export async function serveFanout(server: FanoutServer): Promise<void> {
   let credits = 0;
+  /** Rounds of the last run; the credits of some may still come. */
+  let owed = 0;
   let onCredit = (): void => undefined;
   const creditServer = createServer((socket) => {
     socket.on('data', (chunk: Buffer) => {
@@ -43,7 +49,8 @@ export async function serveFanout(server: FanoutServer): Promise<void> {
       let rounds = 0;
       let turn = 0;
       let scheduled = false;
-      credits = 0;
+      // What is still under way from the run before is awaited by this one.
+      credits -= owed;
       const schedule = (): void => {
         if (scheduled) return;
         scheduled = true;
@@ -60,6 +67,7 @@ export async function serveFanout(server: FanoutServer): Promise<void> {
         schedule();
       };
       const finish = (): void => {
+        owed = rounds;
         onCredit = () => undefined;
         clearTimeout(timer);
         resolve(rounds);
@@ -70,31 +78,32 @@ export async function serveFanout(server: FanoutServer): Promise<void> {
       schedule();
     });
 
-  const paced = async (endMs: number, roundsPerSecond: number): Promise<number> => {
-    const startMs = performance.now();
+  const paced = async (seconds: number, roundsPerSecond: number): Promise<Measured> => {
     const turnMs = 1_000 / roundsPerSecond / server.turnsPerRound;
-    let turns = 0;
-    const isOver = (): boolean => performance.now() >= endMs && turns % server.turnsPerRound === 0;
-    while (!isOver()) {
+    const warmUpTurns = Math.ceil(roundsPerSecond * WARM_UP_SECONDS) * server.turnsPerRound;
+    const allTurns = warmUpTurns + Math.ceil(roundsPerSecond * seconds) * server.turnsPerRound;
+    const startMs = performance.now();
+    let meter = startMeter();
+    for (let turns = 0; turns < allTurns;) {
       const waitMs = startMs + turns * turnMs - performance.now();
       // Timers are too coarse for waits below their own grain: those are spun through the event loop.
       if (waitMs > 1) await sleep(Math.floor(waitMs));
-      else if (waitMs > 0) await new Promise((resolve) => setImmediate(resolve));
-      else {
-        server.publish(turns % server.turnsPerRound);
-        turns += 1;
-        await new Promise((resolve) => setImmediate(resolve));
-      }
+      else await nextTurn();
+      if (waitMs > 0) continue;
+      if (turns === warmUpTurns) meter = startMeter();
+      server.publish(turns % server.turnsPerRound);
+      turns += 1;
     }
-    return turns / server.turnsPerRound;
+    const rounds = allTurns / server.turnsPerRound;
+    return { rounds, measured: (allTurns - warmUpTurns) / server.turnsPerRound, ...meter() };
   };
 
-  const measured = async (run: (endMs: number) => Promise<number>, seconds: number): Promise<object> => {
-    const cpu = process.cpuUsage();
-    const startMs = performance.now();
-    const rounds = await run(startMs + seconds * 1_000);
-    const { user, system } = process.cpuUsage(cpu);
-    return { rounds, cpu: (user + system) / 1e6, wall: (performance.now() - startMs) / 1_000 };
+  const closedRun = async (seconds: number, depth: number): Promise<Measured> => {
+    const warmUpSeconds = server.turnsPerRound > 1 ? WARM_UP_SECONDS : 0;
+    const before = await closed(performance.now() + warmUpSeconds * 1_000, depth);
+    const meter = startMeter();
+    const measured = await closed(performance.now() + seconds * 1_000, depth);
+    return { rounds: before + measured, measured, ...meter() };
   };
 
   for await (const line of createInterface({ input: process.stdin })) {
@@ -102,11 +111,24 @@ export async function serveFanout(server: FanoutServer): Promise<void> {
     if (command === 'quit') break;
     if (command === 'memory') console.log(JSON.stringify(memory()));
     else {
-      const run = command === 'closed' ? closed : paced;
-      console.log(JSON.stringify(await measured((endMs) => run(endMs, Number(amount)), Number(seconds))));
+      const run = command === 'closed' ? closedRun : paced;
+      console.log(JSON.stringify(await run(Number(seconds), Number(amount))));
     }
   }
   process.exit();
+}
+
+function startMeter(): () => { cpu: number; wall: number } {
+  const cpu = process.cpuUsage();
+  const startMs = performance.now();
+  return () => {
+    const { user, system } = process.cpuUsage(cpu);
+    return { cpu: (user + system) / 1e6, wall: (performance.now() - startMs) / 1_000 };
+  };
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 let collect: (() => void) | undefined;

@@ -20,11 +20,10 @@ export type Contestant = Readonly<{
   /** Asks for the batch envelope. */
   batchMs?: number;
   compression?: boolean;
-  /** Rounds a second; without it as many as the receivers take. */
-  roundsPerSecond?: number;
 }>;
 
-export type Measured = Readonly<{ rounds: number; cpu: number; wall: number }>;
+/** `rounds` were published, of which `measured` within `cpu` and `wall` (seconds). */
+export type Measured = Readonly<{ rounds: number; measured: number; cpu: number; wall: number }>;
 export type Received = Readonly<{
   opened: number;
   joined: number;
@@ -40,8 +39,9 @@ export type Received = Readonly<{
 }>;
 type Memory = Readonly<{ rss: number; heapUsed: number; arrayBuffers: number }>;
 
-/** How far a publisher may be ahead of the receivers, in rounds. */
+/** How far a publisher may be ahead of the receivers, in rounds; a round that is a window is awaited, so that windows stay apart. */
 const DEPTH_ROUNDS = 3;
+const WINDOW_DEPTH_ROUNDS = 1;
 const SETTLE_MS = 250;
 const JOIN_LIMIT_MS = 60_000;
 const POLL_MS = 50;
@@ -79,7 +79,7 @@ export class Stand {
     for (let index = 0; index < subscribers; index++) receivers.say(isFloor ? '' : words(contestant, scenario, random));
     const stand = new Stand(contestant, scenario, server, receivers);
     await stand.#joined();
-    await stand.measure(`closed ${WARM_UP_SECONDS} ${DEPTH_ROUNDS}`);
+    await stand.measure(`closed ${WARM_UP_SECONDS} ${stand.#depth}`);
     if (before !== null) {
       const after = await stand.#memory();
       stand.#rssPerConnection = (after.rss - before.rss) / subscribers;
@@ -88,15 +88,19 @@ export class Stand {
     return stand;
   }
 
+  get #depth(): number {
+    return this.#scenario.turnsPerRound > 1 ? WINDOW_DEPTH_ROUNDS : DEPTH_ROUNDS;
+  }
+
   get rssPerConnection(): number | null {
     return this.#rssPerConnection;
   }
 
   /** One pass; everything that was published must have arrived. */
-  async pass(seconds: number, roundsPerSecond = this.contestant.roundsPerSecond): Promise<Measured & Received> {
+  async pass(seconds: number, roundsPerSecond?: number): Promise<Measured & Received> {
     this.#server.wake();
     const command =
-      roundsPerSecond === undefined ? `closed ${seconds} ${DEPTH_ROUNDS}` : `paced ${seconds} ${roundsPerSecond}`;
+      roundsPerSecond === undefined ? `closed ${seconds} ${this.#depth}` : `paced ${seconds} ${roundsPerSecond}`;
     const result = await this.measure(command);
     this.#server.rest();
     return result;
@@ -117,6 +121,11 @@ export class Stand {
       throw new Error(`${name}: ${received.updates} of ${expected} updates, ${received.closed} closed`);
     }
     return { ...received, ...measured };
+  }
+
+  /** Updates delivered per second of the server's processor time. */
+  rateOf({ measured, cpu }: Measured): number {
+    return (measured * this.#scenario.subscribers * this.#scenario.perSubscriber) / cpu;
   }
 
   /** Lets the server end by itself, which a profiler needs. */

@@ -114,7 +114,7 @@ static void run(double seconds, long depth, double roundsPerSecond) {
     publish();
     rounds++;
   }
-  printf("{\"rounds\":%ld,\"cpu\":%.6f,\"wall\":%.6f}\n", rounds, cpuSeconds() - cpu,
+  printf("{\"rounds\":%ld,\"measured\":%ld,\"cpu\":%.6f,\"wall\":%.6f}\n", rounds, rounds, cpuSeconds() - cpu,
          (double)(nowMicroseconds() - start) / 1e6);
   fflush(stdout);
 }

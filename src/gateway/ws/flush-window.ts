@@ -4,6 +4,8 @@ import { AT_ONCE } from './egress.ts';
 export const FLUSH_WINDOW_LIMIT_MS = 50;
 /** A stream slower than this waits for nobody: what it has to say is rare, and worth having at once. */
 const UNPACED_PER_SECOND = 2;
+/** Counted over half a second, a steady pace looks up to so much faster than it is. */
+const PACE_TOLERANCE = 1.2;
 /** Few lengths, so that the windows of different streams mostly end together. */
 const WINDOWS_MS = [50, 25, 10, 5] as const;
 /** Below this, in all, every message leaves at once: there is time enough. About a tenth of what one core can do. */
@@ -17,7 +19,7 @@ export const GATHER_FROM_FRAMES = 4;
  */
 export function windowOf(messagesPerSecond: number, longestMs: number): number {
   if (longestMs <= 0 || messagesPerSecond < UNPACED_PER_SECOND) return 0;
-  const mostMs = Math.min(longestMs, 1_000 / messagesPerSecond);
+  const mostMs = Math.min(longestMs, (1_000 / messagesPerSecond) * PACE_TOLERANCE);
   return WINDOWS_MS.find((windowMs) => windowMs <= mostMs) ?? Math.min(longestMs, WINDOWS_MS.at(-1)!);
 }
 
