@@ -124,6 +124,16 @@ describe('a session', () => {
     expect(session.state.get().status).toBe('in');
   });
 
+  it('is not ended when it cannot be renewed because nobody answers', async () => {
+    answers['/v1/auth/login'] = () => grant(1, 1_000);
+    const session = await loggedIn();
+    answers['/v1/auth/refresh'] = () => problem(503, 'draining');
+    await expect(session.token()).rejects.toMatchObject({ code: 'draining' });
+    expect(session.state.get().status).toBe('in');
+    answers['/v1/auth/refresh'] = () => grant(2);
+    expect(await session.token()).toBe('access2');
+  });
+
   it('leaves even where the server cannot be told', async () => {
     const session = await loggedIn();
     vi.stubGlobal('fetch', () => Promise.reject(new TypeError('failed')));
