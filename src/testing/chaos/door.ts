@@ -10,6 +10,8 @@ export type Door = Readonly<{
   token(): string;
   call(method: string, path: string, options?: Readonly<{ body?: unknown; key?: string }>): Promise<Answer>;
   login(): Promise<void>;
+  /** The same user at another server. */
+  at(url: string): Pick<Door, 'call'>;
 }>;
 
 async function request(url: string, method: string, headers: Record<string, string>, body?: unknown): Promise<Answer> {
@@ -40,16 +42,20 @@ export async function openDoor(url: string, name: string, index: number): Promis
   const { user, accessToken } = await grant('/v1/auth/register');
   let token = accessToken;
   let renewal: Promise<void> | null = null;
-  return {
-    userId: user.id,
-    token: () => token,
-    call: (method, path, { body, key } = {}) =>
+  const callAt =
+    (place: string): Door['call'] =>
+    (method, path, { body, key } = {}) =>
       request(
-        url + path,
+        place + path,
         method,
         { ...from, authorization: `Bearer ${token}`, ...(key === undefined ? {} : { 'idempotency-key': key }) },
         body,
-      ),
+      );
+  return {
+    userId: user.id,
+    token: () => token,
+    call: callAt(url),
+    at: (place) => ({ call: callAt(place) }),
     login() {
       renewal ??= grant('/v1/auth/login')
         .then((fresh) => void (token = fresh.accessToken))

@@ -35,6 +35,8 @@ export type FloorOptions = Readonly<{
   /** Judge everything after so many kills, besides the end. */
   judgeEvery?: number;
   report?: (text: string) => void;
+  /** True: no more kills, to the judgement. */
+  enough?: () => boolean;
 }>;
 export type FloorResult = Judgement &
   Readonly<{
@@ -118,7 +120,7 @@ export async function runFloor(options: FloorOptions): Promise<FloorResult> {
   }
 }
 
-function serverEnv(databaseUrl: string, folder: string): Record<string, string> {
+export function serverEnv(databaseUrl: string, folder: string): Record<string, string> {
   return {
     DATABASE_URL: databaseUrl,
     DATA_DIR: folder,
@@ -182,7 +184,7 @@ async function killAll(
   const live = watchLive(floor);
   try {
     let count = 0;
-    for (; FAULTS.some((fault) => left[fault] > 0); count++) {
+    for (; FAULTS.some((fault) => left[fault] > 0) && !options.enough?.(); count++) {
       await progress(floor, count % FILLS_EVERY === 0);
       await wait(CALM_MS.least + random() * CALM_MS.spread);
       const choices = FAULTS.flatMap((fault) => Array<Fault>(left[fault]).fill(fault));

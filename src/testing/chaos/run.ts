@@ -17,12 +17,16 @@ const { seed, server } = values;
 const only = values.only.split(',');
 const count = (fault: Fault): number => (only.includes(fault) ? Number(values.kills) : 0);
 console.log(`chaos: ${values.kills} kills of each of ${values.only}, server ${server}, seed ${seed}`);
+let enough = false;
+// Ctrl-C ends the kills, not the judgement.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => (enough = true));
 const result = await runFloor({
   seed: Number(seed),
   server: server as ServerKind,
   users: Number(values.users),
   kills: Object.fromEntries(FAULTS.map((fault) => [fault, count(fault)])),
   judgeEvery: 25,
+  enough: () => enough,
   report: (text) => console.log(`chaos: ${text}`),
 });
 console.log(`chaos: seed ${seed}: ${describeFloor(result)}`);
