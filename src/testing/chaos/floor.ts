@@ -145,7 +145,9 @@ async function groundOf(url: string): Promise<Ground> {
       const told = await answerOf(path);
       const ticker = await answerOf(`${path}/ticker`);
       const { tickSize, lotSize, base } = told as Record<string, string>;
-      const last = Number((ticker.data as Record<string, string> | undefined)?.last ?? ticker.last);
+      const { last: traded, bid } = ticker.data as Record<string, string | null>;
+      // Nobody has traded right after a start.
+      const last = Number(traded ?? bid);
       if (!(last > 0)) throw new Error(`no price for ${symbol}: ${JSON.stringify(ticker)}`);
       return { symbol, base: base!, tick: tickSize!, lot: lotSize!, last };
     }),
