@@ -3,7 +3,7 @@ import type { Envelope, StreamMessage } from './messages.ts';
 /** One message with its wire text, made once and shared by all its receivers; `frames` caches what each door derives from it. */
 export class PreparedMessage {
   readonly message: StreamMessage;
-  readonly frames: { plain?: unknown; socketio?: unknown } = {};
+  readonly frames: Record<string, unknown> = {};
   readonly #now: () => number;
   #json: string | undefined;
 

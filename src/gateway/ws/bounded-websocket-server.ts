@@ -9,7 +9,12 @@ import { CLOSE_CODES } from '../../protocol/close-codes.ts';
 const BOUNDS = {
   maxFragments: 64,
   maxBufferedChunks: 1_024,
-  perMessageDeflate: false,
+  /** For whom: see `keepCompressionOffer`. What is sent is compressed by our own codec, once for all; the library only reads. */
+  perMessageDeflate: {
+    serverNoContextTakeover: true,
+    clientNoContextTakeover: true,
+    threshold: Number.MAX_SAFE_INTEGER,
+  },
   clientTracking: false,
   /** Milliseconds that a peer has to answer a close frame; the library's 30 s would keep dead sockets for long. */
   closeTimeout: 1_000,
@@ -42,12 +47,28 @@ export class BoundedWebSocketServer extends WebSocketServer {
     head: Buffer,
     callback: (client: WebSocket, request: IncomingMessage) => void,
   ): void {
+    keepCompressionOffer(request);
     super.handleUpgrade(request, socket, head, (client, sameRequest) => {
       limitControlFrames(client);
       clients.set(request, client);
       callback(client, sameRequest);
     });
   }
+}
+
+/**
+ * Browsers and libraries offer compression unasked, and then pay for it with every small message: it is taken up only where the
+ * address asks for it too. A client that limits our window would need a compression of its own.
+ */
+function keepCompressionOffer(request: IncomingMessage): void {
+  const { searchParams } = new URL(request.url ?? '', 'http://localhost');
+  const offer = request.headers['sec-websocket-extensions'];
+  if (searchParams.get('compression') === 'deflate' && offer?.includes('server_max_window_bits') === false) return;
+  delete request.headers['sec-websocket-extensions'];
+}
+
+export function hasCompression(client: WebSocket): boolean {
+  return client.extensions === 'permessage-deflate';
 }
 
 function limitControlFrames(client: WebSocket): void {

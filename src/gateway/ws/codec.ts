@@ -45,31 +45,36 @@ export function batchFrame(pushes: readonly Frame[], [prefix, suffix]: Wrapping)
   return new Frame(bytes);
 }
 
-const PLAIN: Spelling = { push: ['', ''], batch: ['{"batch":[', ']}'] };
+/** What stands between the pushes of a batch, and they. */
+export function batchPieces(bodies: readonly (readonly Buffer[])[], comma: readonly Buffer[]): Buffer[] {
+  return bodies.flatMap((body, index) => (index === 0 ? body : [...comma, ...body]));
+}
+
+export const plainSpelling: Spelling = { push: ['', ''], batch: ['{"batch":[', ']}'] };
 
 export const plainCodec: Codec = {
   door: 'plain',
   index: 0,
-  push: (prepared) => pushFrame(prepared, 'plain', PLAIN.push),
-  pushJson: (json) => jsonFrame(PLAIN.push[0], json, PLAIN.push[1]),
+  push: (prepared) => pushFrame(prepared, 'plain', plainSpelling.push),
+  pushJson: (json) => jsonFrame(plainSpelling.push[0], json, plainSpelling.push[1]),
   event: (event, data) => jsonFrame('', JSON.stringify({ event, data }), ''),
   reply: (id, body) => jsonFrame('', JSON.stringify({ id, ...body }), ''),
-  batch: (pushes) => batchFrame(pushes, PLAIN.batch),
+  batch: (pushes) => batchFrame(pushes, plainSpelling.batch),
 };
 
 /** `4` is an Engine.IO message, `2` a Socket.IO event, `3` an acknowledgement. */
-const SOCKETIO: Spelling = { push: ['42["message",', ']'], batch: ['42["batch",[', ']]'] };
+export const socketIoSpelling: Spelling = { push: ['42["message",', ']'], batch: ['42["batch",[', ']]'] };
 
 export const socketIoCodec: Codec = {
   door: 'socketio',
   index: 1,
-  push: (prepared) => pushFrame(prepared, 'socketio', SOCKETIO.push),
-  pushJson: (json) => jsonFrame(SOCKETIO.push[0], json, SOCKETIO.push[1]),
+  push: (prepared) => pushFrame(prepared, 'socketio', socketIoSpelling.push),
+  pushJson: (json) => jsonFrame(socketIoSpelling.push[0], json, socketIoSpelling.push[1]),
   event: (name, data) => jsonFrame(`42["${name}",`, JSON.stringify(data), ']'),
   /** Without an acknowledgement there is no place for a result; a failure comes as an `error` event. */
   reply(address, body) {
     if (address !== null) return jsonFrame(`43${address}[`, JSON.stringify(body), ']');
     return 'error' in body ? jsonFrame('42["error",', JSON.stringify(body.error), ']') : null;
   },
-  batch: (pushes) => batchFrame(pushes, SOCKETIO.batch),
+  batch: (pushes) => batchFrame(pushes, socketIoSpelling.batch),
 };

@@ -1,8 +1,10 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { RequestSchema } from '../../protocol/messages.ts';
-import { BoundedWebSocketServer } from './bounded-websocket-server.ts';
+import { BoundedWebSocketServer, hasCompression } from './bounded-websocket-server.ts';
 import { plainCodec } from './codec.ts';
+import type { Codec } from './codec.ts';
+import { plainDeflateCodec } from './codec-deflate.ts';
 import type { Hub } from './hub.ts';
 import type { Inbound } from './requests.ts';
 import { SocketPipe } from './socket-pipe.ts';
@@ -83,7 +85,7 @@ function idOf(value: unknown): ReplyAddress {
 }
 
 class PlainWire implements Wire {
-  readonly codec = plainCodec;
+  readonly codec: Codec;
   readonly #client: WebSocket;
   readonly #pipe: SocketPipe;
   readonly #pingIntervalMs: number;
@@ -92,6 +94,7 @@ class PlainWire implements Wire {
   alive = true;
 
   constructor(client: WebSocket, socket: Socket, pingIntervalMs: number) {
+    this.codec = hasCompression(client) ? plainDeflateCodec : plainCodec;
     this.#client = client;
     this.#pipe = new SocketPipe(client, socket);
     this.#pingIntervalMs = pingIntervalMs;

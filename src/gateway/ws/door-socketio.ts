@@ -8,6 +8,8 @@ import { BoundedWebSocketServer, webSocketOf } from './bounded-websocket-server.
 import { createAdmission } from './admission.ts';
 import type { Admission } from './admission.ts';
 import { socketIoCodec } from './codec.ts';
+import type { Codec } from './codec.ts';
+import { socketIoDeflateCodec } from './codec-deflate.ts';
 import { createControlAdapter } from './control-adapter.ts';
 import type { ControlClients } from './control-adapter.ts';
 import type { Door } from './door-plain.ts';
@@ -129,11 +131,12 @@ function eventText(name: string, data: unknown): string {
 
 /** Past the library: its adapter would look up rooms, and its buffer has no cap. */
 class SocketIoWire implements Wire {
-  readonly codec = socketIoCodec;
+  readonly codec: Codec;
   readonly conn: EngineSocket;
   readonly #pipe: SocketPipe;
 
   constructor(conn: EngineSocket, pipe: SocketPipe) {
+    this.codec = pipe.isCompressed ? socketIoDeflateCodec : socketIoCodec;
     this.conn = conn;
     this.#pipe = pipe;
   }

@@ -1,6 +1,7 @@
 import { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { WebSocket } from 'ws';
+import { hasCompression } from './bounded-websocket-server.ts';
 
 const NOTHING = Buffer.alloc(0);
 
@@ -19,6 +20,10 @@ export class SocketPipe {
 
   get isOpen(): boolean {
     return this.#client.readyState === this.#client.OPEN && this.#socket.writable;
+  }
+
+  get isCompressed(): boolean {
+    return hasCompression(this.#client);
   }
 
   /** As `Wire.write`. Bytes for a socket that closes are left to nobody. */
