@@ -7,8 +7,8 @@ import type { TestDatabase, TestPostgres } from '../testing/postgres.ts';
 import { databaseFailureIn } from './postgres.ts';
 import type { Database } from './postgres.ts';
 
-/** CI's share; `TERMINATIONS=1000 npx vitest run src/platform/postgres-hazard` is the whole of it. */
-const TERMINATIONS = Number(process.env.TERMINATIONS ?? 150);
+/** One run of them all takes a minute; fewer while working on it. */
+const TERMINATIONS = Number(process.env.TERMINATIONS ?? 1_000);
 const SETTLE_LIMIT_MS = 10_000;
 
 let server: TestPostgres;
