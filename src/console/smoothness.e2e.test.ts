@@ -1,9 +1,10 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Browser, CDPSession, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hasChromium, launchBrowser, openWatchedPage } from '../testing/browser.ts';
+import { CAPTURES_DIR } from '../testing/captures.ts';
 import { startServerProcess } from '../testing/server-process.ts';
 import type { ServerProcess } from '../testing/server-process.ts';
 import { CONSOLE_BUNDLE, buildConsole, isStale } from './build.ts';
@@ -16,9 +17,16 @@ const MEMORY_MINUTES = Number(process.env['CONSOLE_MEMORY_MINUTES'] ?? 1);
 const HEAP_GROWTH_LIMIT_BYTES = 1_500_000;
 const NODE_GROWTH_LIMIT = 200;
 
+/** Ten markets of one venue at ten times the pace; the simulation has one pace only, and stands in where there are no recordings. */
+const RECORDING = resolve(CAPTURES_DIR, 'binance/spot-2021-04-05');
+const recorded = existsSync(RECORDING);
+const market: Readonly<Record<string, string>> = recorded ? { REPLAY_DIR: RECORDING, REPLAY_SPEED: '10' } : {};
+
 type Metrics = Readonly<Record<'TaskDuration' | 'JSHeapUsedSize' | 'Nodes', number>>;
 
-describe.skipIf(!hasChromium)('four books and four tapes at ten times the speed (skipped without Chromium)', () => {
+const PACE = recorded ? 'at ten times the speed' : `at the pace of the simulation (no recording in ${RECORDING})`;
+
+describe.skipIf(!hasChromium)(`four books and four tapes ${PACE} (skipped without Chromium)`, () => {
   let folder: string;
   let server: ServerProcess | undefined;
   let browser: Browser;
@@ -29,7 +37,7 @@ describe.skipIf(!hasChromium)('four books and four tapes at ten times the speed 
     if (isStale(CONSOLE_BUNDLE)) await buildConsole(CONSOLE_BUNDLE);
     folder = mkdtempSync(join(tmpdir(), 'tidewire-console-'));
     chmodSync(folder, 0o755);
-    server = startServerProcess({ DATA_DIR: folder, REPLAY_SPEED: '10' }, ['--demo']);
+    server = startServerProcess({ DATA_DIR: folder, ...market }, ['--demo']);
     const { port } = (await server.event('tidewire ready')) as { port: number };
     browser = await launchBrowser();
     ({ page } = await openWatchedPage(browser, { viewport: { width: 1920, height: 1080 } }));

@@ -1,7 +1,8 @@
 import type { JSX } from 'preact';
 import type { Market } from '../../protocol/market.ts';
 import { BookPanel } from '../parts/book-panel.tsx';
-import { useMarket, useSiblings } from '../parts/markets.ts';
+import { useLoaded } from '../parts/hooks.ts';
+import { likedMarkets, searchMarkets, useMarket, useSiblings } from '../parts/markets.ts';
 import type { MarketName } from '../parts/markets.ts';
 import { TapePanel } from '../parts/tape-panel.tsx';
 import { messageOf } from '../rest.ts';
@@ -11,15 +12,19 @@ const CELLS = 4;
 const LADDER_ROWS = 10;
 const TAPE_ROWS = 24;
 
-/** One asset at four places: book and tape of each. */
+/** Four markets side by side, book and tape of each: one asset at several places, and others where there are not four. */
 export function WallScreen({ name }: Readonly<{ name: MarketName }>): JSX.Element {
   const market = useMarket(name);
   const siblings = useSiblings(market.value?.base ?? null);
-  const listed = pickCells(siblings.value ?? [], name);
+  const others = useLoaded('wall', async () => [
+    ...(await likedMarkets()),
+    ...(await searchMarkets({ venue: '', text: '' })),
+  ]);
+  const listed = pickCells([...(siblings.value ?? []), ...(others.value ?? [])], name);
   const failed = [market, siblings].find((each) => each.status === 'failed');
   return (
     <div class="wall">
-      <h1 class="visually-hidden">{market.value?.base ?? name.symbol} at four places</h1>
+      <h1 class="visually-hidden">Four markets</h1>
       {failed?.status === 'failed' && (
         <p class="empty" role="alert">
           {messageOf(failed.error)}.{' '}
@@ -41,8 +46,9 @@ export function WallScreen({ name }: Readonly<{ name: MarketName }>): JSX.Elemen
   );
 }
 
-/** The market that was chosen first, then its neighbours. */
+/** The market that was chosen first, then its neighbours, each once. */
 function pickCells(markets: readonly Market[], { venue, symbol }: MarketName): readonly Market[] {
   const chosen = (market: Market): number => Number(market.venue === venue && market.symbol === symbol);
-  return markets.toSorted((left, right) => chosen(right) - chosen(left)).slice(0, CELLS);
+  const unique = new Map(markets.map((market) => [`${market.venue}:${market.symbol}`, market]));
+  return [...unique.values()].toSorted((left, right) => chosen(right) - chosen(left)).slice(0, CELLS);
 }
