@@ -144,7 +144,8 @@ BEGIN
   SELECT coalesce(array_agg(id), '{}') INTO v_surplus FROM (
     SELECT id FROM sessions WHERE user_id = u.id AND ended_at IS NULL AND id <> v_session
     ORDER BY last_used_at DESC OFFSET (p ->> 'sessionsLimit')::integer - 1) AS old;
-  v_seq := append_audit(u.id, p_act, 'ok', p -> 'origin', jsonb_build_object('sessionId', v_session));
+  v_seq := append_audit(u.id, p_act, 'ok', p -> 'origin',
+    jsonb_build_object('sessionId', v_session, 'newDevice', p ->> 'newDeviceHash' IS NOT NULL));
   PERFORM end_sessions(u.id, v_surplus, 'too_many', v_seq);
   RETURN granted(u, v_session);
 END $$;
