@@ -11,8 +11,8 @@ import { CONSOLE_BUNDLE, buildConsole, isStale } from './build.ts';
 
 const FIRST_DATA_LIMIT_MS = 2_000;
 const WAIT = { timeout: 30_000, interval: 100 };
-/** One book of one venue says nothing for half of each minute. */
-const SILENCE = 'silence kraken/book/BTC/USD at=20s for=30s every=60s';
+/** One book of one venue says nothing for half of the time. */
+const SILENCE = 'silence kraken/book/BTC/USD ms=35000 at=20s for=2s every=70s';
 const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true } as const;
 
 describe.skipIf(!hasChromium)('the console in a browser (skipped without Chromium, see CHROMIUM)', () => {
@@ -162,7 +162,7 @@ describe.skipIf(!hasChromium)('the console in a browser (skipped without Chromiu
 
   it('a source that goes silent is dimmed and told of, and nothing else is; it is live again when the source is', async () => {
     const { page } = await visit('#/market/kraken/BTC%2FUSD');
-    const patience = { timeout: 100_000, interval: 100 };
+    const patience = { timeout: 100_000, interval: 50 };
     await expect.poll(() => statusOf(page, 'book'), patience).toBe('live');
     // All at one moment: the doubt may be over a moment later.
     const look = () =>
@@ -177,7 +177,9 @@ describe.skipIf(!hasChromium)('the console in a browser (skipped without Chromiu
           others.length,
         ].join(' | ');
       });
-    await expect.poll(look, patience).toMatch(/^stale \| Stale since \d\d:\d\d:\d\d: \w.* \| dimmed \| 0$/);
+    await expect
+      .poll(look, patience)
+      .toMatch(/^(?:stale|resyncing|down) \| [A-Z][a-z ]+ since \d\d:\d\d:\d\d: \w.* \| dimmed \| 0$/);
     await screenshot(page, 'stale-dark');
     await expect.poll(() => statusOf(page, 'book'), patience).toBe('live');
     expect(await page.locator('.panel-book .doubt').count()).toBe(0);
