@@ -50,7 +50,8 @@ const hub = createHub({
   limits: { connectionsPerIp: CONNECTIONS },
 });
 const server = createServer();
-attachDoors({ server, hub, log, allowedOrigins: [], trustedProxies: [] });
+const handshakes = { capacity: CONNECTIONS, refillPerSecond: CONNECTIONS, waitingLimit: CONNECTIONS };
+attachDoors({ server, hub, log, allowedOrigins: [], trustedProxies: [], handshakes });
 await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', 4_096, resolve));
 await serveFanout({
   port: (server.address() as AddressInfo).port,

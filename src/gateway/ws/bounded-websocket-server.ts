@@ -71,17 +71,28 @@ export function hasCompression(client: WebSocket): boolean {
   return client.extensions === 'permessage-deflate';
 }
 
+/** One of a connection's, made when its first control frame comes; the listeners are shared by all connections. */
+type ControlGuard = { readonly bucket: TokenBucket; strikes: number };
+const controlGuards = new WeakMap<WebSocket, ControlGuard>();
+
 function limitControlFrames(client: WebSocket): void {
-  const bucket = new TokenBucket(CONTROL_FRAMES, performance.now());
-  let strikes = 0;
-  const admit = (): boolean => {
-    if (bucket.tryTake(performance.now())) return true;
-    strikes += 1;
-    if (strikes > CONTROL_STRIKES_LIMIT) client.close(CLOSE_CODES.abuse.code, CLOSE_CODES.abuse.reason);
-    return false;
-  };
-  client.on('ping', (data: Buffer) => {
-    if (admit() && client.bufferedAmount < PONG_BACKLOG_BYTES) client.pong(data);
-  });
-  client.on('pong', admit);
+  client.on('ping', answerPing);
+  client.on('pong', admitControlFrame);
+}
+
+function answerPing(this: WebSocket, data: Buffer): void {
+  if (admitControlFrame.call(this) && this.bufferedAmount < PONG_BACKLOG_BYTES) this.pong(data);
+}
+
+function admitControlFrame(this: WebSocket): boolean {
+  const nowMs = performance.now();
+  let guard = controlGuards.get(this);
+  if (guard === undefined) {
+    guard = { bucket: new TokenBucket(CONTROL_FRAMES, nowMs), strikes: 0 };
+    controlGuards.set(this, guard);
+  }
+  if (guard.bucket.tryTake(nowMs)) return true;
+  guard.strikes += 1;
+  if (guard.strikes > CONTROL_STRIKES_LIMIT) this.close(CLOSE_CODES.abuse.code, CLOSE_CODES.abuse.reason);
+  return false;
 }

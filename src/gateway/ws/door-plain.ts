@@ -48,7 +48,7 @@ type Upgraded = Readonly<{ socket: Socket; peer: Peer; pingIntervalMs: number }>
 function serve(hub: Hub, client: WebSocket, { socket, peer, pingIntervalMs }: Upgraded): void {
   const wire = new PlainWire(client, socket, pingIntervalMs);
   // A frame that breaks RFC 6455: the library has answered with the fitting close code; the close event follows.
-  client.on('error', () => undefined);
+  client.on('error', ignore);
   const connection = hub.open(wire, hub.createGuard(), peer);
   client.on('message', (data: Buffer, isBinary: boolean) => {
     wire.alive = true;
@@ -59,6 +59,8 @@ function serve(hub: Hub, client: WebSocket, { socket, peer, pingIntervalMs }: Up
   });
   client.on('close', (code: number) => connection.onClosed(code));
 }
+
+function ignore(): void {}
 
 function readRequest(data: Buffer, isBinary: boolean): Inbound {
   if (isBinary) return { ok: false, address: null, problem: 'binary messages are not taken: send JSON text' };

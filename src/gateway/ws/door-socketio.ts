@@ -25,6 +25,8 @@ import type { Wire } from './wire.ts';
 export const SOCKETIO_DOOR_PATH = '/socket.io/';
 const ENGINE_PROTOCOL = '4';
 
+const FORGOTTEN = Object.freeze({});
+
 export type SocketIoDoorOptions = Readonly<{
   router: UpgradeRouter;
   hub: Hub;
@@ -105,6 +107,7 @@ type Admitted = Admission & Readonly<{ guard: InboundGuard }>;
 function serve(hub: Hub, socket: IoSocket, { guard, peer, proof }: Admitted): void {
   const { conn } = socket;
   const connection = hub.open(new SocketIoWire(conn, pipeOf(conn)), guard, peer);
+  forgetHandshake(socket);
   // Never calls on: what a client sends must not reach listeners, whose names (`disconnect`, `error`) it could choose.
   socket.use(([event]) => hub.receive(connection, () => (event as unknown as InboundEvent).read()));
   socket.on('error', () => connection.close('bad_request'));
@@ -116,6 +119,16 @@ function serve(hub: Hub, socket: IoSocket, { guard, peer, proof }: Admitted): vo
 
 function pipeOf({ request }: EngineSocket): SocketPipe {
   return new SocketPipe(webSocketOf(request), request.socket);
+}
+
+/**
+ * What the handshake said has been read: some kilobytes a connection that the libraries would keep for its life. Letting go of
+ * the request is what Socket.IO's own guide to memory says; of the rest nothing of theirs reads after the connection.
+ */
+function forgetHandshake(socket: IoSocket): void {
+  const held = socket as unknown as { conn: { request: unknown }; handshake: object };
+  held.conn.request = null;
+  held.handshake = FORGOTTEN;
 }
 
 /** engine.io tells reasons, not codes. */

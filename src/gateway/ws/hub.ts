@@ -10,6 +10,7 @@ import type { ConnectionLimits } from '../../protocol/limits.ts';
 import type { PreparedMessage } from '../../protocol/envelope.ts';
 import { Authenticator } from './authentication.ts';
 import { Connection } from './connection.ts';
+import type { ConnectionHooks } from './connection.ts';
 import type { HubAccounts, HubContext } from './hub-context.ts';
 import type { DeliverySetup } from './delivery.ts';
 import { Egress } from './egress.ts';
@@ -88,6 +89,10 @@ class LiveHub implements Hub {
   readonly #flushWindowMs: number;
   readonly #context: HubContext;
   readonly #intake: RequestIntake;
+  readonly #hooks: ConnectionHooks = {
+    onSuspect: (suspect) => this.#suspect(suspect),
+    onClosed: (closed) => this.#forget(closed),
+  };
   readonly #connections = new Set<Connection>();
   /** Connections by the tick at which their heartbeat is due. */
   readonly #slots: Set<Connection>[];
@@ -162,10 +167,7 @@ class LiveHub implements Hub {
   }
 
   open(wire: Wire, guard: InboundGuard, peer: Peer = UNKNOWN_PEER): Connection {
-    const connection = new Connection(randomUUID(), { wire, guard, peer }, this.#context, {
-      onSuspect: (suspect) => this.#suspect(suspect),
-      onClosed: (closed) => this.#forget(closed),
-    });
+    const connection = new Connection(randomUUID(), { wire, guard, peer }, this.#context, this.#hooks);
     this.#connections.add(connection);
     this.#opened += 1;
     this.#slots[this.#opened % this.#slots.length]!.add(connection);

@@ -4,6 +4,7 @@ import { clientAddressBehind } from './client-address.ts';
 import type { ControlClients } from './control-adapter.ts';
 import { attachPlainDoor } from './door-plain.ts';
 import { attachSocketIoDoor } from './door-socketio.ts';
+import type { HandshakePace } from './handshake-gate.ts';
 import type { Hub } from './hub.ts';
 import { UpgradeRouter } from './upgrade-router.ts';
 
@@ -17,6 +18,8 @@ export type DoorsOptions = Readonly<{
   /** Proxies whose `X-Forwarded-For` is believed. */
   trustedProxies: readonly string[];
   control?: ControlClients;
+  /** How fast new clients are let in. */
+  handshakes?: HandshakePace;
   /** Milliseconds between the server's pings, and (Socket.IO) how long it waits for the pong. */
   pings?: Readonly<{ intervalMs: number; timeoutMs: number }>;
 }>;
@@ -32,7 +35,8 @@ export interface Doors {
 export function attachDoors(options: DoorsOptions): Doors {
   const { server, hub, allowedOrigins, trustedProxies } = options;
   const clientAddress = clientAddressBehind(trustedProxies);
-  const router = new UpgradeRouter({ server, hub, allowedOrigins, clientAddress });
+  const { handshakes } = options;
+  const router = new UpgradeRouter({ server, hub, allowedOrigins, clientAddress, ...(handshakes && { handshakes }) });
   const doors = [attachPlainDoor({ ...options, router }), attachSocketIoDoor({ ...options, router })];
   return {
     drain: (pace) => hub.drain(pace),
