@@ -26,7 +26,7 @@ export function describeDemo(facts: DemoFacts): string {
   return `
   Tidewire is running: ${describeSource(config)}. Ctrl-C stops it.
 
-  open     ${web}                a live page
+  open     ${web}                the console
            ${web}/docs           REST, to try out
            ${web}/docs/streams   streams, both socket doors
 

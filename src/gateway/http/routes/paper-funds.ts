@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { givePaperFunds, paperAsset } from '../../../modules/ledger/index.ts';
 import { accepted, refused } from '../../../kernel/outcome.ts';
+import type { Outcome } from '../../../kernel/outcome.ts';
 import { PaperFundsAnswer, PaperFundsBody } from '../../../protocol/trading-answers.ts';
 import type { AccountsGatewayContext, GatewayContext, HttpApp } from '../gateway-context.ts';
 import { IdempotencyHeader, callerOf, requestKeyOf, sendDone } from '../order-commands.ts';
@@ -30,8 +31,10 @@ export function paperFundsRoute(app: HttpApp, context: AccountsGatewayContext): 
     handler: async (request, reply) => {
       const { amount } = request.body;
       const asset = paperAsset(request.body.asset);
-      if (!isTraded(context, asset)) {
-        return sendDone(reply, refused('unknown_symbol', `No market here trades ${asset}`), 201);
+      // An asset that the ledger has was traded here before: a repeated request must not be refused for a list that is not loaded.
+      if (!(await ledger.assets()).has(asset)) {
+        const trade = judgeAsset(context, asset);
+        if (!trade.ok) return sendDone(reply, trade, 201);
       }
       const { userId, actor, requestId } = callerOf(request);
       const key = KEY_PREFIX + (requestKeyOf(request).idempotencyKey ?? randomUUID());
@@ -51,10 +54,15 @@ export function paperFundsRoute(app: HttpApp, context: AccountsGatewayContext): 
 }
 
 /** Otherwise any text would become an asset of the ledger for ever. */
-function isTraded({ venues, directory }: GatewayContext, asset: string): boolean {
-  return venues.some((venue) =>
-    (directory.markets(venue) ?? []).some(
-      ({ base, quote }) => paperAsset(base) === asset || paperAsset(quote) === asset,
-    ),
+function judgeAsset(
+  { venues, directory }: GatewayContext,
+  asset: string,
+): Outcome<true, 'unknown_symbol' | 'venue_unavailable'> {
+  const lists = venues.map((venue) => directory.markets(venue));
+  const traded = lists.some((markets) =>
+    markets?.some(({ base, quote }) => paperAsset(base) === asset || paperAsset(quote) === asset),
   );
+  if (traded) return accepted(true);
+  if (lists.includes(undefined)) return refused('venue_unavailable', 'Not all markets are known yet');
+  return refused('unknown_symbol', `No market here trades ${asset}`);
 }
