@@ -114,8 +114,10 @@ async function run(
     for (let pass = 0; pass < PASSES; pass++) {
       for (const stand of stands) {
         const result = results.get(stand)!;
-        const measured = await stand.pass(SECONDS);
-        result.cpuRates.push(stand.rateOf(measured));
+        let measured = await stand.pass(SECONDS);
+        // The machine gave it no time for one whole round: that says nothing of the server.
+        if (measured.measured === 0) measured = await stand.pass(SECONDS);
+        if (measured.measured > 0) result.cpuRates.push(stand.rateOf(measured));
         result.frames += measured.frames;
         result.updates += measured.updates;
         result.bytes += measured.bytes;
