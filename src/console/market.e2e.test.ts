@@ -11,8 +11,8 @@ import { CONSOLE_BUNDLE, buildConsole, isStale } from './build.ts';
 
 const FIRST_DATA_LIMIT_MS = 2_000;
 const WAIT = { timeout: 30_000, interval: 100 };
-/** One book of one venue says nothing for half of the time. */
-const SILENCE = 'silence kraken/book/BTC/USD ms=35000 at=20s for=2s every=70s';
+/** One book of one venue says nothing for half of the time, and for longer each time than its silence may last. */
+const SILENCE = 'silence kraken/book/BTC/USD at=15s for=35s every=70s';
 const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true } as const;
 
 describe.skipIf(!hasChromium)('the console in a browser (skipped without Chromium, see CHROMIUM)', () => {

@@ -106,7 +106,7 @@ export class LogClient {
     for (const stream of PRIVATE_STREAMS) {
       for (;;) {
         const page = await this.#log.streamSince(this.#userId, stream, this.state.at[stream], PAGE);
-        this.#takeAll(page.events);
+        this.#takeStream(page.events);
         if (this.state.at[stream] >= page.head) break;
       }
     }
@@ -133,12 +133,17 @@ export class LogClient {
     }
     for (;;) {
       const page = await this.#log.streamSince(this.#userId, 'notifications', this.state.at.notifications, PAGE);
-      this.#takeAll(page.events);
+      this.#takeStream(page.events);
       if (this.state.at.notifications >= page.head) break;
     }
     // Older than the snapshots it may be: what the state has already is skipped.
     this.#seq = least;
     this.#leave = this.#log.follow(this.#userId, least, (events) => this.#takeAll(events));
+  }
+
+  /** Pages of one stream say nothing about the others: the place in the whole log stays where it is. */
+  #takeStream(events: readonly SyncEvent[]): void {
+    for (const event of events) this.state.take(event);
   }
 
   #takeAll(events: readonly SyncEvent[]): void {
