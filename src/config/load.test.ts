@@ -80,6 +80,7 @@ const INVALID: [variable: string, value: string][] = [
   ['PAPER_FUNDS', 'USDT:1e5'],
   ['PAPER_FUNDS', 'usdt:100'],
   ['SHUTDOWN_TIMEOUT_MS', '10s'],
+  ['NATIVE_WRITER', 'on'],
   ['LOG_LEVEL', 'verbose'],
   ['DATABASE_URL', `socket:${SECRET}`],
   ['DATABASE_URL', `postgres://user:${SECRET}/@host:5432/db`],

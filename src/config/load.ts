@@ -180,6 +180,7 @@ function freeze(values: Values, chosen: Pick<Config, 'demo' | 'marketData' | 'wo
     rateLimitTradingPerMinute: values.RATE_LIMIT_TRADING_PER_MINUTE!,
     rateLimitAuthPerMinute: values.RATE_LIMIT_AUTH_PER_MINUTE!,
     connectionsPerIp: values.CONNECTIONS_PER_IP!,
+    nativeWriter: values.NATIVE_WRITER === 'auto',
     shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT_MS!,
     logLevel: values.LOG_LEVEL!,
     databaseUrl: values.DATABASE_URL ?? null,

@@ -17,6 +17,7 @@ import {
 export const APP_MODES = ['development', 'staging', 'production'] as const;
 export const MARKET_DATA_SOURCES = ['live', 'recording', 'simulation'] as const;
 export const ROLE_NAMES = ['feed', 'gateway', 'worker'] as const;
+export const NATIVE_WRITER_MODES = ['auto', 'off'] as const;
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type AppMode = (typeof APP_MODES)[number];
 export type MarketDataSource = (typeof MARKET_DATA_SOURCES)[number];
@@ -75,6 +76,7 @@ export const VARIABLES = {
   RATE_LIMIT_TRADING_PER_MINUTE: variable(integer({ min: 1, max: 10_000_000 }), '30'),
   RATE_LIMIT_AUTH_PER_MINUTE: variable(integer({ min: 1, max: 1_000_000 }), '10'),
   CONNECTIONS_PER_IP: variable(integer({ min: 1, max: 1_000_000 }), '1000'),
+  NATIVE_WRITER: variable(choice(NATIVE_WRITER_MODES), 'auto'),
   SHUTDOWN_TIMEOUT_MS: variable(integer({ min: 100, max: 600_000 }), '15000'),
   LOG_LEVEL: variable(choice(LOG_LEVELS), 'info'),
   DATABASE_URL: secret(address(['postgres:', 'postgresql:'])),
@@ -125,6 +127,8 @@ export type Config = Readonly<{
   rateLimitTradingPerMinute: number;
   rateLimitAuthPerMinute: number;
   connectionsPerIp: number;
+  /** False: frames reach sockets through their streams only. */
+  nativeWriter: boolean;
   shutdownTimeoutMs: number;
   logLevel: (typeof LOG_LEVELS)[number];
   databaseUrl: string | null;

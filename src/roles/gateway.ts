@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import { createHttpGateway } from '../gateway/http/app.ts';
 import { attachDoors, createHub } from '../gateway/ws/index.ts';
+import { loadNativeWriter } from '../platform/native-writer/native-writer.ts';
 import { openRedisClient } from '../platform/redis-clients.ts';
 import type { RedisClient } from '../platform/redis-clients.ts';
 import type { Accounts, MarketParts } from './accounts.ts';
@@ -20,6 +21,7 @@ export async function startGatewayRole(parts: Parts, accounts: Accounts, market:
   const { directory, cache, venues } = market;
   const context = { ...accounts, orders: accounts.orders.desk, settings: accounts.orders.settings };
   const redis = config.redisUrl === null ? null : await openSharedRedis(parts, config.redisUrl);
+  const nativeWriter = config.nativeWriter ? await loadNativeWriter(log) : null;
   const http = await createHttpGateway({
     venues,
     directory,
@@ -54,6 +56,7 @@ export async function startGatewayRole(parts: Parts, accounts: Accounts, market:
     log,
     metrics,
     limits,
+    nativeWriter,
   });
   const doors = attachDoors({
     server: http.server,

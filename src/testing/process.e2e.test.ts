@@ -5,6 +5,8 @@ import { resolve } from 'node:path';
 import { io } from 'socket.io-client';
 import { WebSocket } from 'ws';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { createLog } from '../platform/log.ts';
+import { loadNativeWriter } from '../platform/native-writer/native-writer.ts';
 import { hasRedisServer, startRedis } from './redis-process.ts';
 import type { RedisProcess } from './redis-process.ts';
 import { startServerProcess } from './server-process.ts';
@@ -116,6 +118,29 @@ describe('npm run demo', () => {
     }
     const { venues } = (await (await fetch(`${place.url}/v1/venues`)).json()) as { venues: { source: string }[] };
     expect(new Set(venues.map((each) => each.source))).toEqual(new Set(['simulation']));
+  });
+});
+
+/** Writes to sockets so far, by the way they took. */
+async function socketWrites(ops: string): Promise<Record<'native' | 'stream', number>> {
+  const text = await (await fetch(`${ops}/metrics`)).text();
+  const count = (how: string): number =>
+    Number(new RegExp(`gateway_socket_writes_total\\{[^}]*how="${how}"[^}]*\\} (\\d+)`).exec(text)?.[1] ?? 0);
+  return { native: count('native'), stream: count('stream') };
+}
+
+const NATIVE_WRITER = await loadNativeWriter(createLog({ level: 'silent' }));
+
+describe('the way to the sockets', () => {
+  it.each([
+    ['auto', NATIVE_WRITER !== null],
+    ['off', false],
+  ])('NATIVE_WRITER=%s: past the streams of Node: %j', async (mode, native) => {
+    const { ops, port } = await ready(start({ VENUES: 'binance', NATIVE_WRITER: mode }, ['--demo']));
+    await plainSnapshots(port, ['ticker:binance:BTC/USDT', 'book:binance:BTC/USDT']);
+    const others = (writes: Record<'native' | 'stream', number>): number => writes[native ? 'stream' : 'native'];
+    await expect.poll(async () => (await socketWrites(ops))[native ? 'native' : 'stream']).toBeGreaterThan(0);
+    expect(others(await socketWrites(ops))).toBe(0);
   });
 });
 
