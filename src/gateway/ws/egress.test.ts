@@ -188,3 +188,40 @@ test('a native writer that refuses a program is not used again, and nothing is l
   expect(wires.map(({ received }) => received)).toEqual([0, 1].map(() => frame.bytes.toString('latin1').repeat(3)));
   expect([calls, faults.length]).toEqual([1, 1]);
 });
+
+test('nothing is written between the reading of a descriptor and the send: what closes a socket gives its number to another', async () => {
+  const wires = [new PipeWire(10), new PipeWire(11), new PipeWire(12)];
+  wires[1]!.raw = false;
+  const steps: string[] = [];
+  for (const wire of wires) {
+    const descriptor = wire.descriptor.bind(wire);
+    wire.descriptor = () => {
+      if (descriptor() !== -1 && steps.at(-1) !== 'read') steps.push('read');
+      return descriptor();
+    };
+    const write = wire.write.bind(wire);
+    wire.write = (bytes, written) => {
+      steps.push('write');
+      return write(bytes, written);
+    };
+  }
+  const native: NativeWriter = {
+    send(...all) {
+      steps.push('send');
+      return writerFor(wires.map((wire) => Object.assign(wire, { descriptor: () => wire.fd }))).send(...all);
+    },
+  };
+  const writes = { native: 0, stream: 0, partial: 0 };
+  const egress = new Egress({ native, clockMs: () => 0, writes, onNativeFault: () => steps.push('fault') });
+  const traffic = { frames: 0, bytes: 0, conflated: 0, dropped: 0 };
+  const owner = { onDrain: () => undefined, onHeldUp: () => undefined };
+  const frame = jsonFrame('', '{}', '');
+  for (const wire of wires) {
+    const outbox = new Outbox(wire, egress, traffic, owner, 10);
+    outbox.send({ frame, before: null, tellsState: false, windowMs: 0 }, null, 0, AT_ONCE);
+  }
+  await new Promise<void>((resolve) => process.nextTick(resolve));
+  expect(steps).toEqual(['read', 'send', 'write']);
+  expect(wires.map(({ received }) => received)).toEqual(wires.map(() => frame.bytes.toString('latin1')));
+  expect(writes).toEqual({ native: 2, stream: 1, partial: 0 });
+});

@@ -13,6 +13,8 @@ const GATHERED_LIMIT_FRAMES = 262_144;
 const TIMER_GRAIN_MS = 1;
 /** `dueMs` of what does not wait for a window. */
 export const AT_ONCE = 0;
+/** Of a socket to which nothing can go past its stream. */
+const NO_DESCRIPTOR = -1;
 
 /** A frame on its way, and what must be known when it is thrown away: shared by all receivers of one live message. */
 export type Outbound = Readonly<{
@@ -185,49 +187,68 @@ export class Egress {
   }
 
   #flush(outboxes: readonly Outbox[]): void {
-    const rows = this.#rows;
-    rows.begin();
+    this.#rows.begin();
     this.#flushing = true;
-    const sent = this.#sent;
-    sent.length = 0;
-    const sentBytes = this.#sentBytes;
-    sentBytes.length = 0;
-    for (const outbox of outboxes) {
+    for (const outbox of this.#native === null ? outboxes : this.#sendNatively(outboxes)) {
       if (outbox.head === -1) continue;
-      const descriptor = this.#native === null ? -1 : outbox.wire.descriptor();
-      const rowAt = rows.put(Math.max(0, descriptor), outbox.head, outbox.wire.codec);
-      const { bytes, messages } = rows;
-      outbox.handOver(messages, bytes);
-      this.#open -= 1;
-      if (descriptor !== -1) {
-        sent.push(outbox);
-        sentBytes.push(bytes);
-      } else {
-        this.#writes.stream += 1;
-        outbox.write(rows.joined(rowAt));
-        // Not for the native writer.
-        rows.length = rowAt;
-      }
+      const rowAt = this.#handOver(outbox, NO_DESCRIPTOR);
+      this.#writes.stream += 1;
+      outbox.write(this.#rows.joined(rowAt));
+      // Not for the native writer.
+      this.#rows.length = rowAt;
     }
-    if (sent.length > 0) this.#sendNatively();
     this.#flushing = false;
     this.#emptied(0);
   }
 
-  #sendNatively(): void {
+  /** Answers where the outbox's row stands; its bytes and messages are those of `rows`. */
+  #handOver(outbox: Outbox, descriptor: number): number {
+    const rows = this.#rows;
+    const rowAt = rows.put(descriptor, outbox.head, outbox.wire.codec);
+    outbox.handOver(rows.messages, rows.bytes);
+    this.#open -= 1;
+    return rowAt;
+  }
+
+  /**
+   * Answers those that take the ordinary way. They have to wait: from the first descriptor that is read until all have been sent to,
+   * no socket may be written to, because what a write finds out can close one, and then its descriptor belongs to somebody else.
+   */
+  #sendNatively(outboxes: readonly Outbox[]): Outbox[] {
+    const others: Outbox[] = [];
+    const sent = this.#sent;
+    const sentBytes = this.#sentBytes;
+    sent.length = 0;
+    sentBytes.length = 0;
+    for (const outbox of outboxes) {
+      if (outbox.head === -1) continue;
+      const descriptor = outbox.wire.descriptor();
+      if (descriptor === NO_DESCRIPTOR) {
+        others.push(outbox);
+        continue;
+      }
+      this.#handOver(outbox, descriptor);
+      sent.push(outbox);
+      sentBytes.push(this.#rows.bytes);
+    }
+    if (sent.length > 0) this.#sendRows();
+    return others;
+  }
+
+  #sendRows(): void {
     const rows = this.#rows;
     const sent = this.#sent;
     if (this.#results.length < sent.length) this.#results = new Int32Array(sent.length * 2);
     const results = this.#results;
     try {
       this.#native!.send(rows.buffers, rows.program, rows.length, results);
+      this.#writes.native += sent.length;
     } catch (error) {
       // It refuses before it sends anything.
       results.fill(0);
       this.#native = null;
       this.#onNativeFault(error);
     }
-    this.#writes.native += sent.length;
     let rowAt = 0;
     for (let index = 0; index < sent.length; index++) {
       const taken = results[index]!;
