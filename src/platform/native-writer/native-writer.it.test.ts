@@ -1,9 +1,23 @@
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, expect, test } from 'vitest';
 import { createLog } from '../log.ts';
 import { loadNativeWriter } from './native-writer.ts';
@@ -39,11 +53,123 @@ function folder(): string {
   return path;
 }
 
+const LOADING = `
+  import { loadNativeWriter } from ${JSON.stringify(join(import.meta.dirname, 'native-writer.ts'))};
+  const log = { info: (line) => console.log(line.event), warn: (line) => console.log(line.event, line.err?.message) };
+  const writer = await loadNativeWriter(log, { cache: process.argv[1], buildLimitMs: Number(process.argv[2]) });
+  console.log(writer === null ? 'none' : 'loaded');
+`;
+
+/** What a process of its own says that starts with this cache: what goes wrong here ends processes. */
+async function start(cache: string, env: Record<string, string> = {}, buildLimitMs = 20_000): Promise<string[]> {
+  const args = ['--input-type=module', '-e', LOADING, cache, String(buildLimitMs)];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { env: { ...process.env, ...env } });
+  return stdout.trim().split('\n');
+}
+
+function built(cache: string): string[] {
+  return readdirSync(cache).filter((name) => name.endsWith('.node'));
+}
+
+/** A folder with a `cc` that does what the script says. */
+function compilerThat(script: string): string {
+  const path = folder();
+  writeFileSync(join(path, 'cc'), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  return path;
+}
+
 test.runIf(compiler)('several processes that build it at once all get it, and the next finds it ready', async () => {
   const cache = folder();
-  const all = await Promise.all([1, 2, 3].map(() => loadNativeWriter(log, { cache })));
-  expect(all.every((writer) => writer !== null)).toBe(true);
-  expect(await loadNativeWriter(log, { cache })).not.toBeNull();
+  expect(await Promise.all([start(cache), start(cache), start(cache)])).toEqual([['loaded'], ['loaded'], ['loaded']]);
+  // A compiler would be asked in vain.
+  expect(await start(cache, { PATH: folder() })).toEqual(['loaded']);
+  expect(readdirSync(cache)).toEqual(built(cache));
+});
+
+test.runIf(compiler)('what a crash left of it does not end the next process, which builds it anew', async () => {
+  const cache = folder();
+  await start(cache);
+  const [name] = built(cache) as [string];
+  const path = join(cache, name);
+  const whole = readFileSync(path);
+  const damages: (() => void)[] = [
+    () => truncateSync(path, 0),
+    () => truncateSync(path, 1_000),
+    () => truncateSync(path, 9_000),
+    // As after a loss of power: the length is there, the content is not.
+    () => writeFileSync(path, whole.fill(0, 4_096, 8_192)),
+    () => writeFileSync(path, 'not a library'),
+  ];
+  for (const damage of damages) {
+    damage();
+    expect(await start(cache)).toEqual(['native_writer_rebuilt ' + `${name} is not what was built`, 'loaded']);
+    expect(await start(cache)).toEqual(['loaded']);
+  }
+});
+
+test.runIf(compiler)('one that was built whole and does not load here is built anew', async () => {
+  const cache = folder();
+  await start(cache);
+  const [key] = built(cache)[0]!.split('-');
+  rmSync(cache, { recursive: true });
+  // What a compiler made that is not for this system.
+  expect((await start(cache, { PATH: `${compilerThat(COPY)}:${process.env.PATH}` })).at(-1)).toBe('none');
+  expect(built(cache)[0]!.startsWith(`${key}-`)).toBe(true);
+  const [rebuilt, end] = await start(cache);
+  expect(rebuilt).toContain('native_writer_rebuilt');
+  expect(end).toBe('loaded');
+});
+const COPY = 'for last; do :; done; while [ "$1" != -o ]; do shift; done; /bin/cp "$last" "$2"';
+
+test.runIf(compiler)('a file or folder that others can write is not loaded', async () => {
+  const cache = folder();
+  await start(cache);
+  const path = join(cache, built(cache)[0]!);
+  chmodSync(path, 0o777);
+  expect(await start(cache)).toEqual([`native_writer_rebuilt ${path} can be written by others`, 'loaded']);
+  expect(statSync(path).mode & 0o022).toBe(0);
+  chmodSync(cache, 0o777);
+  expect(await start(cache)).toEqual([`native_writer_absent ${cache} can be written by others`, 'none']);
+});
+
+test.runIf(compiler && process.getuid!() === 0)('what another user has put there is not loaded', async () => {
+  const cache = folder();
+  await start(cache);
+  const path = join(cache, built(cache)[0]!);
+  chownSync(path, 65_534, 65_534);
+  expect(await start(cache)).toEqual([`native_writer_rebuilt ${path} can be written by others`, 'loaded']);
+  expect(statSync(path).uid).toBe(0);
+  chownSync(cache, 65_534, 65_534);
+  expect(await start(cache)).toEqual([`native_writer_absent ${cache} can be written by others`, 'none']);
+});
+
+test.runIf(compiler)(
+  'where nothing can be kept, or the compiler is broken or hangs, the server runs without',
+  async () => {
+    const file = join(folder(), 'file');
+    writeFileSync(file, '');
+    expect((await start(join(file, 'cache'))).at(-1)).toBe('none');
+    for (const script of ['exit 0', 'echo broken >&2; exit 1', COPY, '/bin/sleep 10', 'exec /bin/sleep 10']) {
+      const lines = await start(folder(), { PATH: `${compilerThat(script)}:/nowhere` }, 1_000);
+      expect(lines[0], script).toContain('native_writer_absent');
+      expect(lines.at(-1)).toBe('none');
+    }
+  },
+);
+
+test.runIf(compiler)('where one compiler is broken the next is asked', async () => {
+  const path = `${compilerThat('exit 1')}:${process.env.PATH}`;
+  if (spawnSync('gcc', ['--version']).status === 0) expect(await start(folder(), { PATH: path })).toEqual(['loaded']);
+});
+
+test.runIf(compiler)('what processes left that were killed while they built goes away', async () => {
+  const cache = folder();
+  mkdirSync(join(cache, 'build-old'));
+  writeFileSync(join(cache, 'build-old', 'writer.node'), 'half');
+  utimesSync(join(cache, 'build-old'), 1, 1);
+  mkdirSync(join(cache, 'build-now'));
+  expect(await start(cache)).toEqual(['loaded']);
+  expect([existsSync(join(cache, 'build-old')), existsSync(join(cache, 'build-now'))]).toEqual([false, true]);
 });
 
 test.runIf(compiler)('each socket gets its own frames, whole and in order', async () => {
