@@ -231,6 +231,30 @@ describe('housekeeping', () => {
     expect(valueOf(await rig.orders.desk.cancelAfter(alive, 0))).toEqual({ triggerAt: null });
   });
 
+  it('that fails for one user is done for all others, and says that it failed', async () => {
+    const copy = await server.createDatabase();
+    const own = await createOrderRig(await copy.open());
+    const users = [await own.createUser(), await own.createUser(), await own.createUser()];
+    const gtd = limitOrder({ timeInForce: 'GTD', expireAt: Date.now() + 60_000 });
+    const dead = await Promise.all(users.map((user) => placeAccepted(own, user, limitOrder())));
+    const overdue = await Promise.all(users.map((user) => placeAccepted(own, user, gtd)));
+    for (const user of users) valueOf(await own.orders.desk.cancelAfter(user, 60_000));
+    await copy.runScript(`begin; set local tidewire.orders = 'test'; update orders.traders set dead_man_at_ms = 1;
+      update orders.orders set expire_at_ms = 1, version = version + 1 where expire_at_ms is not null; commit`);
+    await copy.runScript(`create function public.fail() returns trigger language plpgsql as
+      $$ begin raise exception 'damaged'; end $$;
+      create trigger fail before update on orders.orders for each row when (old.user_id = '${users[1]!.userId}')
+      execute function public.fail()`);
+    const statuses = (works: typeof dead) =>
+      Promise.all(
+        works.map(async ({ order }, index) => (await own.orders.desk.order(users[index]!.userId, order.id))!.status),
+      );
+    await expect(own.orders.expireOverdue(10)).rejects.toThrow('1 of 3 failed');
+    expect(await statuses(overdue)).toEqual(['expired', 'accepted', 'expired']);
+    await expect(own.orders.expireDeadMen(10)).rejects.toThrow('1 of 3 failed');
+    expect(await statuses(dead)).toEqual(['pending_cancel', 'accepted', 'pending_cancel']);
+  });
+
   it('leaves a user alone who renewed the switch after the job had looked', async () => {
     const user = await rig.createUser();
     const working = await placeAccepted(rig, user, limitOrder());

@@ -11,6 +11,8 @@ import { readAnswers } from './queries.ts';
 import { commandOf } from './store.ts';
 
 const BATCH_LIMIT = 1_000;
+/** Of one batch: after so many the rest is left to the next run. */
+const FAILURES_LIMIT = 5;
 const TIMEOUT_LIMITS_MS = { min: 1_000, max: 24 * 60 * 60 * 1_000 };
 /** An engine ends what expires; what is open so long after its time has none that looks after it. */
 const EXPIRY_GRACE_MS = 30_000;
@@ -36,9 +38,9 @@ export async function expireDeadMen(deps: CommandDeps, limit: number): Promise<n
     where dead_man_at_ms <= (extract(epoch from clock_timestamp()) * 1000)::bigint order by dead_man_at_ms limit ${limit}`;
   const users = await readAnswers<{ userId: string }>(deps.database, 'dead_men', query);
   const reason = { code: 'dead_man', message: 'nobody renewed cancel-after in time' };
-  for (const { userId } of users) {
-    await cancelWhere(deps, { userId, actor: 'dead_man', requestId: null }, {}, { reason, deadMan: true });
-  }
+  await forEach(users, ({ userId }) =>
+    cancelWhere(deps, { userId, actor: 'dead_man', requestId: null }, {}, { reason, deadMan: true }),
+  );
   return users.length;
 }
 
@@ -49,11 +51,24 @@ export async function expireOverdue(deps: CommandDeps, steps: Steps, limit: numb
     where not ended and expire_at_ms < (extract(epoch from clock_timestamp()) * 1000)::bigint - ${EXPIRY_GRACE_MS}
     order by expire_at_ms limit ${limit}`;
   const overdue = await readAnswers<{ orderId: string; version: number }>(deps.database, 'overdue', query);
-  for (const ref of overdue) {
-    // Refused when something happened to it meanwhile; the next look finds it again if it is still there.
-    await steps.finish(ref, 'expired', { code: 'expired', message: 'its time is over' });
-  }
+  // Refused when something happened to it meanwhile; the next look finds it again if it is still there.
+  const reason = { code: 'expired', message: 'its time is over' };
+  await forEach(overdue, (ref) => steps.finish(ref, 'expired', reason));
   return overdue.length;
+}
+
+/** One that fails does not keep the others waiting: what failed is thrown at the end. Many failures are no matter of single ones. */
+async function forEach<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {
+  const failures: unknown[] = [];
+  for (const item of items) {
+    try {
+      await work(item);
+    } catch (error) {
+      failures.push(error);
+      if (failures.length >= FAILURES_LIMIT) break;
+    }
+  }
+  if (failures.length > 0) throw new AggregateError(failures, `${failures.length} of ${items.length} failed`);
 }
 
 function assertBatch(limit: number): void {
