@@ -11,6 +11,7 @@ import {
   absorbOrder,
   baseStatus,
   countRemaining,
+  dueAfter,
   isDormant,
   isNoteWanted,
   isOver,
@@ -44,8 +45,6 @@ export class MarketCore {
   #doubtSinceMs: number;
   #waitsLeft = 0;
   #waitsOwed = false;
-  /** When an order is due by itself; null: one of them changed. */
-  #orderDueMs: number | null = null;
   /** Notes are looked at in rounds: what the market changes about them comes with every message. */
   #notesAtMs: number;
   #notesChanged = false;
@@ -79,11 +78,14 @@ export class MarketCore {
 
   /** When time alone will change something, after the last event; Infinity: never. */
   dueMs(): number {
+    return Math.min(this.#board.due.nextMs, this.#roundMs());
+  }
+
+  /** When something is due that concerns all orders. */
+  #roundMs(): number {
     if (this.#board.size === 0) return Infinity;
-    this.#orderDueMs ??= this.#nextOrderDue();
     const doubtMs = this.#usable ? this.#view.staleAtMs + 1 : this.#doubtSinceMs + DOUBT_GRACE_MS;
     return Math.min(
-      this.#orderDueMs,
       doubtMs > this.#nowMs ? doubtMs : Infinity,
       this.#notesChanged ? Math.max(this.#notesAtMs, this.#nowMs + 1) : Infinity,
       this.#waitsOwed ? this.#nowMs + WAIT_PACE_MS : Infinity,
@@ -91,13 +93,14 @@ export class MarketCore {
   }
 
   step(event: PaperEvent): Decision[] {
-    const isDue = this.dueMs() <= event.nowMs;
+    const isRoundDue = this.#roundMs() <= event.nowMs;
     this.#nowMs = Math.max(this.#nowMs, event.nowMs);
     this.#waitsLeft = WAITS_PER_STEP;
     this.#evidence.begin(this.#nowMs, this.#usable);
     this.#take(event);
     const turned = this.#judgeMarket();
-    if (isDue || turned) this.#advanceAll();
+    if (isRoundDue || turned) this.#advanceAll();
+    this.#advanceDue();
     return this.#board.takeDecisions();
   }
 
@@ -188,7 +191,6 @@ export class MarketCore {
     const limit = known?.limit;
     const size = known?.size ?? null;
     const { seed, latency } = this.#settings;
-    this.#orderDueMs = null;
     const order = absorbOrder(known, working, { nowMs: this.#nowMs, seed, latency });
     if (known !== undefined && order.entered && !takesOnly(order)) {
       const isBigger = order.size !== null && size !== null && order.size > size;
@@ -198,6 +200,7 @@ export class MarketCore {
       else if (isBigger) this.#goToBack(order);
     }
     this.#place(order);
+    this.#board.due.set(order, dueAfter(order, this.#nowMs));
     return order;
   }
 
@@ -210,7 +213,6 @@ export class MarketCore {
 
   #advanceAll(): void {
     this.#waitsOwed = false;
-    this.#orderDueMs = null;
     this.#isNoting = this.#notesAtMs <= this.#nowMs;
     if (this.#isNoting) {
       this.#notesChanged = false;
@@ -218,6 +220,13 @@ export class MarketCore {
     }
     for (const order of this.#board.all) this.#advance(order);
     this.#isNoting = false;
+  }
+
+  #advanceDue(): void {
+    for (const order of this.#board.due.take(this.#nowMs)) {
+      this.#advance(order);
+      this.#board.due.set(order, dueAfter(order, this.#nowMs));
+    }
   }
 
   /** Decides the next step that an order is due for; none while one is under way. */
@@ -307,19 +316,6 @@ export class MarketCore {
   #note(order: PaperOrder): void {
     if (!this.#isNoting || !isNoteWanted(order)) return;
     this.#board.push(order, { do: 'remember', stopPrice: trailingStopText(order, this.#settings.tick) });
-  }
-
-  #nextOrderDue(): number {
-    let due = Infinity;
-    const consider = (atMs: number | null) => {
-      if (atMs !== null && atMs > this.#nowMs && atMs < due) due = atMs;
-    };
-    for (const order of this.#board.all) {
-      if (order.truth.timeInForce === 'GTD') consider(order.truth.expireAt);
-      if (baseStatus(order) === 'submitted') consider(order.submitAtMs);
-      if (isPending(order)) consider(order.commandAtMs);
-    }
-    return due;
   }
 
   #ownLevels(order: PaperOrder): BookLevels {

@@ -1,4 +1,5 @@
 import type { EngineFill } from '../desk.ts';
+import { DueTimes } from './due-times.ts';
 import type { Decision, EndStatus, Reason, Step } from './core-events.ts';
 import { textOf } from './fixed-point.ts';
 import type { PaperOrder } from './paper-order.ts';
@@ -17,6 +18,7 @@ export class OrderBoard {
   readonly sells = new RestingSide('sell');
   /** Stops that wait, by what they look at: public trades, or the book. */
   readonly watchers = { last: new Set<PaperOrder>(), book: new Set<PaperOrder>() };
+  readonly due = new DueTimes();
   readonly #touched = new Set<PaperOrder>();
   /** The last version of each, oldest first. */
   readonly #buried = new Map<string, number>();
@@ -64,6 +66,7 @@ export class OrderBoard {
 
   remove(order: PaperOrder): void {
     this.#orders.delete(order.id);
+    this.due.remove(order);
     this.#buried.set(order.id, order.truth.version);
     if (this.#buried.size > BURIED_LIMIT) this.#buried.delete(this.#buried.keys().next().value!);
     this.#touched.delete(order);

@@ -97,6 +97,17 @@ export function isNoteWanted(order: PaperOrder): boolean {
   return order.notedAhead === null || ahead * 2n <= order.notedAhead;
 }
 
+/** When time alone changes something about it: a command takes effect, or it expires. Infinity: never after `nowMs`. */
+export function dueAfter(order: PaperOrder, nowMs: number): number {
+  const { timeInForce, expireAt } = order.truth;
+  const times = [
+    timeInForce === 'GTD' ? expireAt : null,
+    baseStatus(order) === 'submitted' ? order.submitAtMs : null,
+    isPending(order) ? order.commandAtMs : null,
+  ];
+  return times.reduce<number>((due, atMs) => (atMs !== null && atMs > nowMs && atMs < due ? atMs : due), Infinity);
+}
+
 /** Nothing of it may stay in the book. */
 export function takesOnly(order: PaperOrder): boolean {
   const { type, timeInForce } = order.truth;
