@@ -11,7 +11,7 @@ export type ServerRig = HubRig & Readonly<{ port: number; server: Server; doors:
 
 /** Both doors on a loopback server of their own. */
 export async function startServer(
-  options: RigOptions & Partial<Pick<DoorsOptions, 'allowedOrigins' | 'trustedProxies' | 'pings'>> = {},
+  options: RigOptions & Partial<Pick<DoorsOptions, 'allowedOrigins' | 'trustedProxies' | 'pings' | 'handshakes'>> = {},
 ): Promise<ServerRig> {
   const rig = startHub(options);
   const server = createServer((_request, response) => {
@@ -25,6 +25,7 @@ export async function startServer(
     allowedOrigins: options.allowedOrigins ?? [],
     trustedProxies: options.trustedProxies ?? [],
     ...(options.pings && { pings: options.pings }),
+    ...(options.handshakes && { handshakes: options.handshakes }),
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const end = async (): Promise<void> => {
