@@ -57,6 +57,8 @@ export type StressResult = Readonly<{
   /** Connections of which every private message is known to have come. */
   complete: number;
   churned: number;
+  /** Connections that the hub still has when all clients are gone. */
+  left: number;
   writes: string;
 }>;
 
@@ -66,6 +68,8 @@ const SYMBOLS = ['A/USDT', 'B/USDT', 'C/USDT', 'D/USDT', 'E/USDT', 'F/USDT'];
 const CLOSE = 0.004;
 const SETTLE_MS = 1_500;
 const WRONG_LIMIT = 20;
+const GONE_WAIT_MS = 10;
+const GONE_WAITS = 300;
 const EAGAIN = 11;
 
 /** What one connection was sent, by the secret that its client has given itself. */
@@ -79,14 +83,23 @@ export async function stress(options: StressOptions): Promise<StressResult> {
   const { native, flushWindowMs, peers, seconds, seed } = options;
   const random = seededRandom(seed);
   const pace = { capacity: 1_000, refillPerSecond: 5_000, waitingLimit: 5_000 };
-  const rig = await startServer({ symbols: SYMBOLS, nativeWriter: native, flushWindowMs, handshakes: pace });
+  const pings = { intervalMs: 700, timeoutMs: 2_000 };
+  const rig = await startServer({ symbols: SYMBOLS, nativeWriter: native, flushWindowMs, handshakes: pace, pings });
   const publicStreams = SYMBOLS.map((symbol) => `ticker:sandbox:${symbol}`);
   for (const stream of publicStreams) rig.market.begin(stream);
   const workerData: PeersSetup = { port: rig.port, count: peers, seed, publicStreams };
   const clients = new Worker(join(import.meta.dirname, 'descriptor-stress-peers-contract.ts'), { workerData });
   const churn = new Worker(join(import.meta.dirname, 'descriptor-churn-contract.ts'));
   const accounts = new Map<string, Account>();
-  const result = { wrong: [] as string[], connections: 0, privatePushes: 0, complete: 0, churned: 0, writes: '' };
+  const result = {
+    wrong: [] as string[],
+    connections: 0,
+    privatePushes: 0,
+    complete: 0,
+    churned: 0,
+    left: 0,
+    writes: '',
+  };
   const complain = (wrong: string): void => {
     if (result.wrong.length < WRONG_LIMIT) result.wrong.push(wrong);
   };
@@ -131,6 +144,9 @@ export async function stress(options: StressOptions): Promise<StressResult> {
     worker.postMessage('end');
     await ended;
   }
+  // Who never read is noticed when its pings are not answered.
+  for (let waits = 0; waits < GONE_WAITS && rig.hub.connectionCount > 0; waits++) await sleep(GONE_WAIT_MS);
+  result.left = rig.hub.connectionCount;
   await rig.end();
   return result;
 }

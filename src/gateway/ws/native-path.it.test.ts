@@ -48,6 +48,36 @@ test('a closed socket has no descriptor from that moment on: its number belongs 
   expect(descriptorOf(socket)).toBe(-1);
 });
 
+test('a handle that was closed past its socket has no descriptor: what Node answers instead is an error number', async () => {
+  const socket = await accepted();
+  const { _handle: handle } = socket as unknown as { _handle: { close(done: () => void): void } };
+  const closed = new Promise<void>((resolve) => handle.close(resolve));
+  expect(descriptorOf(socket)).toBe(-1);
+  await closed;
+  expect(socket.destroyed).toBe(false);
+  expect(descriptorOf(socket)).toBe(-1);
+});
+
+test('nothing goes past bytes that the socket has not taken yet, whoever wrote them', async () => {
+  rig = await startServer();
+  const client = new RawSocket(rig.port);
+  await client.handshake('/ws');
+  await until(() => client.frames().some(({ text }) => text.includes('welcome')), 'the welcome');
+  client.socket.pause();
+  const { wire } = [...rig.hub.connections()][0]!;
+  expect(wire.descriptor()).toBeGreaterThan(2);
+  const frame = wire.codec.pushJson(JSON.stringify({ pad: 'x'.repeat(100_000) })).bytes;
+  let written = 0;
+  let writes = 1;
+  while (wire.write(frame, () => (written += 1))) writes += 1;
+  expect(wire.descriptor()).toBe(-1);
+  client.socket.resume();
+  await until(() => written === 1, 'all to be taken');
+  expect(wire.descriptor()).toBeGreaterThan(2);
+  await until(() => client.received.length > writes * frame.length, 'all to come');
+  client.destroy();
+});
+
 test('nothing goes past TLS', async () => {
   const server = createTlsServer({});
   const secured = new Promise<Socket>((resolve) => server.once('connection', resolve));

@@ -55,5 +55,6 @@ export function descriptorOf(socket: Socket): number {
   // Past TLS bytes would go out in the clear.
   if (!(socket instanceof Socket) || socket instanceof TLSSocket || socket.destroyed) return -1;
   const { _handle: handle } = socket as unknown as { _handle?: { fd?: unknown } | null };
-  return typeof handle?.fd === 'number' ? handle.fd : -1;
+  // Of a handle that is closed already: minus an error number.
+  return typeof handle?.fd === 'number' && handle.fd >= 0 ? handle.fd : -1;
 }
