@@ -1,14 +1,9 @@
 // k6 run load-tests/market-fanout.ts, or npm run k6 -- market-fanout. What it measures: lib/fanout-scenario.ts.
-import { FANOUT, runFanoutUser } from './lib/fanout-scenario.ts';
-import { k6World, scenarioOptions } from './lib/k6-world.ts';
-import { FANOUT_SHAPES, readSettings, readShape, secondsOf } from './lib/settings.ts';
+import { k6World, planOptions, vuOf } from './lib/k6-world.ts';
+import { PLANS } from './lib/plans.ts';
 
-const shape = readShape(__ENV.SHAPE, FANOUT_SHAPES);
-const settings = { ...readSettings(__ENV, { users: 50, seconds: secondsOf(shape) }), shape };
-const world = k6World(FANOUT);
+const plan = PLANS['market-fanout'](__ENV);
+const world = k6World(plan.scenario);
 
-export const options = scenarioOptions(FANOUT, settings);
-
-export default function marketFanout(): void {
-  runFanoutUser(world, settings, __VU - 1);
-}
+export const options = planOptions(plan);
+export const users = vuOf(world, plan, 'users');

@@ -1,13 +1,9 @@
 // k6 run load-tests/orders.ts, or npm run k6 -- orders. What it measures: lib/orders-scenario.ts.
-import { k6World, scenarioOptions } from './lib/k6-world.ts';
-import { ORDERS, readOrdersSettings, runOrdersUser } from './lib/orders-scenario.ts';
-import { readNumber, readSettings } from './lib/settings.ts';
+import { k6World, planOptions, vuOf } from './lib/k6-world.ts';
+import { PLANS } from './lib/plans.ts';
 
-const settings = readOrdersSettings(__ENV, readSettings(__ENV, { users: 50, seconds: 20 }), readNumber);
-const world = k6World(ORDERS);
+const plan = PLANS.orders(__ENV);
+const world = k6World(plan.scenario);
 
-export const options = scenarioOptions(ORDERS, settings);
-
-export default function orders(): void {
-  runOrdersUser(world, settings, __VU - 1);
-}
+export const options = planOptions(plan);
+export const users = vuOf(world, plan, 'users');

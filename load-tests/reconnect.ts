@@ -1,20 +1,9 @@
 // k6 run load-tests/reconnect.ts, or npm run k6 -- reconnect. What it measures: lib/reconnect-scenario.ts.
-import { k6World, scenarioOptions } from './lib/k6-world.ts';
-import { RECONNECT, RECONNECT_STORM, runReconnectUser } from './lib/reconnect-scenario.ts';
-import { RECONNECT_SHAPES, readNumber, readSettings, readShape } from './lib/settings.ts';
+import { k6World, planOptions, vuOf } from './lib/k6-world.ts';
+import { PLANS } from './lib/plans.ts';
 
-const shape = readShape(__ENV.SHAPE, RECONNECT_SHAPES);
-const scenario = shape === 'storm' ? RECONNECT_STORM : RECONNECT;
-const settings = {
-  shape,
-  ...readSettings(__ENV, { users: 20, seconds: 20 }),
-  cycles: readNumber('CYCLES', __ENV.CYCLES, 5),
-  pauseMaxMs: readNumber('PAUSE_MAX_MS', __ENV.PAUSE_MAX_MS, 2_000),
-};
-const world = k6World(scenario);
+const plan = PLANS.reconnect(__ENV);
+const world = k6World(plan.scenario);
 
-export const options = scenarioOptions(scenario, settings);
-
-export default function reconnect(): void {
-  runReconnectUser(world, settings, __VU - 1);
-}
+export const options = planOptions(plan);
+export const users = vuOf(world, plan, 'users');

@@ -1,11 +1,13 @@
-import { check } from 'k6';
+import { check, sleep } from 'k6';
+import exec from 'k6/execution';
 import http from 'k6/http';
 import { Counter, Rate, Trend } from 'k6/metrics';
 import type { Options } from 'k6/options';
 import { clearTimeout, setTimeout } from 'k6/timers';
 import { WebSocket } from 'k6/websockets';
-import type { Scenario, World } from './scenario.ts';
-import type { LoadSettings } from './settings.ts';
+import ws from 'k6/ws';
+import type { Plan } from './plan.ts';
+import type { Scenario, SocketPort, World } from './scenario.ts';
 
 /** `readyState`, as in browsers. */
 const CONNECTING = 0;
@@ -48,6 +50,20 @@ export function k6World(scenario: Scenario): World {
         },
       };
     },
+    // `k6/websockets` reads into a queue without end whatever its user does; `k6/ws` reads a message only when the one before has
+    // been dealt with, so that a user who sleeps there does not read.
+    connectSlowly(url, { onText, onClose }) {
+      ws.connect(url, {}, (socket) => {
+        const port: SocketPort = { send: (text) => socket.send(text), close: () => socket.close() };
+        socket.on('message', (text) => {
+          for (const { send, waitMs } of onText(text, port)) {
+            if (send !== undefined) socket.send(send);
+            sleep(waitMs / 1_000);
+          }
+        });
+      });
+      onClose();
+    },
     after(ms, action) {
       const timer = setTimeout(action, ms);
       return () => clearTimeout(timer);
@@ -59,17 +75,28 @@ export function k6World(scenario: Scenario): World {
   };
 }
 
-export function scenarioOptions({ thresholds }: Scenario, { users, durationMs }: LoadSettings): Options {
+/** One of k6's scenarios for each part of the plan, all from the beginning; the script has to export a function for each. */
+export function planOptions({ scenario, parts, durationMs }: Plan): Options {
+  const present = Object.entries(parts).filter(([, { users }]) => users > 0);
   return {
-    scenarios: {
-      users: {
-        executor: 'per-vu-iterations',
-        vus: users,
-        iterations: 1,
-        maxDuration: `${Math.ceil(durationMs / 1_000) + GRACE_SECONDS}s`,
-      },
-    },
-    thresholds: Object.fromEntries(Object.entries(thresholds).map(([metric, list]) => [metric, [...list]])),
+    scenarios: Object.fromEntries(
+      present.map(([name, { users }]) => [
+        name,
+        {
+          executor: 'per-vu-iterations' as const,
+          exec: name,
+          vus: users,
+          iterations: 1,
+          maxDuration: `${Math.ceil(durationMs / 1_000) + GRACE_SECONDS}s`,
+        },
+      ]),
+    ),
+    thresholds: Object.fromEntries(Object.entries(scenario.thresholds).map(([metric, list]) => [metric, [...list]])),
     summaryTrendStats: ['avg', 'med', 'p(95)', 'p(99)', 'max'],
   };
+}
+
+/** What a script exports for a part of its plan: one virtual user. */
+export function vuOf(world: World, { parts }: Plan, part: string): () => void {
+  return () => parts[part]!.run(world, exec.scenario.iterationInTest);
 }

@@ -15,6 +15,8 @@ export type SessionEvents = Readonly<{
   /** Every stream has what its reply announced. Told once. */
   caughtUp(): void;
   malformed(problem: string): void;
+  /** Any other event of the server. */
+  event?(name: string, data: unknown): void;
 }>;
 
 /** One connection of a subscriber. `audits` outlive it: a stream that is known there is resumed where it stands. */
@@ -54,6 +56,7 @@ export class MarketSession {
         return this.#reply(inbound.body);
       case 'event':
         if (inbound.name === 'welcome') this.#subscribe();
+        else this.#events.event?.(inbound.name, inbound.data);
         return;
       case 'answer':
         return this.#send(inbound.text);

@@ -1,4 +1,5 @@
-import type { Scenario, World } from './scenario.ts';
+import { openPausingSocket } from './pausing-socket.ts';
+import type { HttpAnswer, HttpRequest, Scenario, World } from './scenario.ts';
 import { newMetric } from './thresholds.ts';
 import type { MetricState } from './thresholds.ts';
 
@@ -12,7 +13,8 @@ export function nodeWorld(scenario: Scenario): NodeWorld {
   let onIdle: (() => void) | undefined;
   const done = (): void => {
     busy -= 1;
-    if (busy === 0) onIdle?.();
+    // Whoever waited for an answer goes on first, and may ask for more.
+    if (busy === 0) setImmediate(() => busy === 0 && onIdle?.());
   };
   const record = (metric: string, value: number): void => {
     const state = states.get(metric)!;
@@ -22,17 +24,11 @@ export function nodeWorld(scenario: Scenario): NodeWorld {
   };
   return {
     states,
-    async request({ method, url, headers = {}, body }) {
+    async request(request) {
       busy += 1;
-      try {
-        const answer = await fetch(url, { method, headers, ...(body === undefined ? {} : { body }) });
-        return { status: answer.status, body: await answer.text() };
-      } catch {
-        // A refused or broken connection is an answer that did not come; the scenario counts it.
-        return { status: 0, body: '' };
-      } finally {
-        done();
-      }
+      const answer = await ask(request);
+      done();
+      return answer;
     },
     connect(url, { onText, onClose }) {
       const socket = new WebSocket(url);
@@ -48,6 +44,14 @@ export function nodeWorld(scenario: Scenario): NodeWorld {
         },
         close: () => socket.close(),
       };
+    },
+    connectSlowly(url, { onText, onClose }) {
+      busy += 1;
+      const closed = (): void => {
+        onClose();
+        done();
+      };
+      openPausingSocket(url, { onText, onClose: closed });
     },
     after(ms, action) {
       busy += 1;
@@ -70,4 +74,14 @@ export function nodeWorld(scenario: Scenario): NodeWorld {
     check: (_name, holds) => record('checks', holds ? 1 : 0),
     idle: () => (busy === 0 ? Promise.resolve() : new Promise((resolve) => (onIdle = resolve))),
   };
+}
+
+async function ask({ method, url, headers = {}, body }: HttpRequest): Promise<HttpAnswer> {
+  try {
+    const answer = await fetch(url, { method, headers, ...(body === undefined ? {} : { body }) });
+    return { status: answer.status, body: await answer.text() };
+  } catch {
+    // A refused or broken connection is an answer that did not come; the scenario counts it.
+    return { status: 0, body: '' };
+  }
 }

@@ -1,7 +1,7 @@
 import { PLAIN_DOOR } from './door.ts';
 import type { ReplyBody } from './door.ts';
 import type { HttpAnswer, Scenario, World } from './scenario.ts';
-import { socketUrl } from './settings.ts';
+import { readNumber, socketUrl } from './settings.ts';
 import type { LoadSettings } from './settings.ts';
 
 /**
@@ -52,9 +52,8 @@ const OUTSTANDING_LIMIT = 100;
 export function readOrdersSettings(
   env: Readonly<Record<string, string | undefined>>,
   common: LoadSettings,
-  read: (name: string, text: string | undefined, fallback: number) => number,
 ): OrdersSettings {
-  return { ...common, rate: read('RATE', env.RATE, 1_000), readyMs: read('READY', env.READY, 20) * 1_000 };
+  return { ...common, rate: readNumber('RATE', env.RATE, 1_000), readyMs: readNumber('READY', env.READY, 20) * 1_000 };
 }
 
 /** One virtual user: registers, waits until all are ready, trades until the end. */

@@ -4,6 +4,15 @@ export interface SocketPort {
   send(text: string): void;
   close(): void;
 }
+/** Something to send, if anything, and for how long to do nothing afterwards. */
+export type Errand = Readonly<{ send?: string; waitMs: number }>;
+/** Of a client that reads nothing while it is busy. */
+export type SlowSocketHandlers = Readonly<{
+  /** What to do before anything else is read. */
+  onText(text: string, socket: SocketPort): readonly Errand[];
+  /** Always, once, also when there never was a connection. */
+  onClose(): void;
+}>;
 export type HttpRequest = Readonly<{
   method: 'GET' | 'POST' | 'DELETE';
   url: string;
@@ -16,6 +25,8 @@ export type World = Readonly<{
   /** Over a connection that is kept; never rejects. */
   request(request: HttpRequest): Promise<HttpAnswer>;
   connect(url: string, handlers: SocketHandlers): SocketPort;
+  /** A client whose socket is really not read while it is busy. In k6 its user does nothing else. */
+  connectSlowly(url: string, handlers: SlowSocketHandlers): void;
   /** Answers how to call it off: k6 ends a user only when no timer is left. */
   after(ms: number, action: () => void): () => void;
   /** Unix ms, as exact as the world has it. */

@@ -18,6 +18,8 @@ const OUTPUT_LIMIT_CHARS = 4_000;
 
 export type ServerProcess = Readonly<{
   baseUrl: string;
+  /** Of its operations port: `/metrics`, `/ready`. */
+  opsUrl: string;
   pid: number;
   /** One reading of its Prometheus metrics. */
   metrics(): Promise<Samples>;
@@ -66,6 +68,7 @@ export async function startServer(
   }
   return {
     baseUrl: `http://127.0.0.1:${port}`,
+    opsUrl,
     pid: child.pid!,
     metrics: async () => parseMetrics(await (await fetch(`${opsUrl}/metrics`)).text()),
     stop,

@@ -3,6 +3,7 @@ import { FANOUT } from './fanout-scenario.ts';
 import { Histogram } from './histogram.ts';
 import { ORDERS } from './orders-scenario.ts';
 import { RECONNECT } from './reconnect-scenario.ts';
+import { SLOW } from './slow-scenario.ts';
 import { judge, newMetric } from './thresholds.ts';
 
 test('a quantile is within one percent, also after two workers are added up', () => {
@@ -34,7 +35,7 @@ test('a run that broke a threshold does not pass', () => {
   expect(judge(scenario, states).map(({ passed }) => passed)).toEqual([false, true, false, true]);
 });
 
-test.each([FANOUT, RECONNECT, ORDERS])(
+test.each([FANOUT, RECONNECT, ORDERS, SLOW])(
   'every threshold is about a metric that is recorded and can be judged',
   (scenario) => {
     const states = new Map(Object.entries(scenario.metrics).map(([name, kind]) => [name, newMetric(kind)]));
