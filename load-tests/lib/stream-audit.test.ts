@@ -40,6 +40,19 @@ describe('the audit of a stream', () => {
     expect(audit.take(message('c', 1))).toBe('silent_gap');
   });
 
+  test('an announcement of less than what is missing does not cover the rest', () => {
+    const audit = new StreamAudit();
+    audit.take(message('a', 1, 'snapshot'));
+    const conflated = (seq: number, from: number) => ({
+      ...message('a', seq, 'snapshot'),
+      conflated: { from, to: seq },
+    });
+    expect(audit.take(conflated(5, 2))).toBe('rebased');
+    expect(audit.take(conflated(9, 7))).toBe('silent_gap');
+    expect(audit.take({ ...message('a', 20, 'gap'), data: { from: 10, to: 20 } })).toBe('rebased');
+    expect(audit.take({ ...message('a', 30, 'gap'), data: { from: 22, to: 30 } })).toBe('silent_gap');
+  });
+
   test('after a reply without recovery nothing may be left out either', () => {
     const audit = new StreamAudit();
     audit.take(message('a', 1, 'snapshot'));

@@ -45,7 +45,10 @@ export class StreamAudit {
       return newStart || kind === 'state' ? 'rebased' : 'silent_gap';
     }
     if (newStart && (this.#owed || seq > before.seq)) {
+      const says = announcedFrom(envelope);
+      const isLess = !this.#owed && says !== undefined && says > before.seq + 1;
       this.#move(envelope);
+      if (isLess) return 'silent_gap';
       return seq === before.seq + 1 && kind !== 'gap' ? 'next' : 'rebased';
     }
     if (seq <= before.seq) return 'repeated';
@@ -57,4 +60,9 @@ export class StreamAudit {
     this.#position = { epoch, seq };
     if (kind !== 'state') this.#owed = false;
   }
+}
+
+/** The first message that a gap or a conflated snapshot stands for; undefined when it does not say. */
+function announcedFrom({ kind, conflated, data }: WireEnvelope): number | undefined {
+  return kind === 'gap' ? (data as { from?: number }).from : conflated?.from;
 }
