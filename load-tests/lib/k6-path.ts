@@ -6,8 +6,8 @@ import { delimiter, join } from 'node:path';
 /** In order of preference. A module proxy may withhold the newest; the scripts use nothing that the older one lacks. */
 export const K6_MODULES = ['go.k6.io/k6/v2@v2.3.0', 'go.k6.io/k6@v1.8.1'];
 
-/** Go 1.x, the x. An older one may not even say why it cannot build this. */
-const GO_AT_LEAST = 25;
+/** Go 1.x, the x. From 1.21 on it fetches a newer one of itself where it may, and says so where it may not; before, it fails obscurely. */
+const GO_AT_LEAST = 21;
 
 export type K6Found = Readonly<{ ok: true; path: string } | { ok: false; message: string }>;
 
