@@ -2,6 +2,7 @@ import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -54,15 +55,19 @@ function folder(): string {
 }
 
 const LOADING = `
-  import { loadNativeWriter } from ${JSON.stringify(join(import.meta.dirname, 'native-writer.ts'))};
+  const { loadNativeWriter } = await import(process.argv[3] + '/native-writer.ts');
   const log = { info: (line) => console.log(line.event), warn: (line) => console.log(line.event, line.err?.message) };
   const writer = await loadNativeWriter(log, { cache: process.argv[1], buildLimitMs: Number(process.argv[2]) });
   console.log(writer === null ? 'none' : 'loaded');
 `;
 
 /** What a process of its own says that starts with this cache: what goes wrong here ends processes. */
-async function start(cache: string, env: Record<string, string> = {}, buildLimitMs = 20_000): Promise<string[]> {
-  const args = ['--input-type=module', '-e', LOADING, cache, String(buildLimitMs)];
+async function start(
+  cache: string,
+  env: Record<string, string> = {},
+  { buildLimitMs = 20_000, program = import.meta.dirname } = {},
+): Promise<string[]> {
+  const args = ['--input-type=module', '-e', LOADING, cache, String(buildLimitMs), program];
   const { stdout } = await promisify(execFile)(process.execPath, args, { env: { ...process.env, ...env } });
   return stdout.trim().split('\n');
 }
@@ -132,6 +137,21 @@ test.runIf(compiler)('a file or folder that others can write is not loaded', asy
   expect(await start(cache)).toEqual([`native_writer_absent ${cache} can be written by others`, 'none']);
 });
 
+test.runIf(compiler && process.getuid!() === 0)(
+  'whoever owns the program is believed: its installer builds, its user runs',
+  async () => {
+    const cache = folder();
+    const program = folder();
+    for (const file of ['native-writer.ts', 'native-writer.c']) {
+      copyFileSync(join(import.meta.dirname, file), join(program, file));
+      chownSync(join(program, file), 65_534, 65_534);
+    }
+    await start(cache, {}, { program });
+    for (const path of [cache, join(cache, built(cache)[0]!)]) chownSync(path, 65_534, 65_534);
+    expect(await start(cache, { PATH: folder() }, { program })).toEqual(['loaded']);
+  },
+);
+
 test.runIf(compiler && process.getuid!() === 0)('what another user has put there is not loaded', async () => {
   const cache = folder();
   await start(cache);
@@ -150,7 +170,7 @@ test.runIf(compiler)(
     writeFileSync(file, '');
     expect((await start(join(file, 'cache'))).at(-1)).toBe('none');
     for (const script of ['exit 0', 'echo broken >&2; exit 1', COPY, '/bin/sleep 10', 'exec /bin/sleep 10']) {
-      const lines = await start(folder(), { PATH: `${compilerThat(script)}:/nowhere` }, 1_000);
+      const lines = await start(folder(), { PATH: `${compilerThat(script)}:/nowhere` }, { buildLimitMs: 1_000 });
       expect(lines[0], script).toContain('native_writer_absent');
       expect(lines.at(-1)).toBe('none');
     }
