@@ -29,19 +29,20 @@ async function run(): Promise<number> {
       await sleep(SETTLE_MS);
       // A reading of the lag starts it anew: the next one covers the storm alone.
       const before = await server.metrics();
-      const { back, missing, attempts, wrong, silentGaps } = await clients.cut();
+      const { back, missing, attempts, refused, broken, wrong, silentGaps } = await clients.cut();
       const after = await server.metrics();
       const sorted = back.toSorted((a, b) => a - b);
       const [p50 = Infinity, last = Infinity] = [sorted[Math.floor(sorted.length / 2)], sorted.at(-1)];
       const lagMs = sumOf(after, 'nodejs_eventloop_lag_p99_seconds') * 1_000;
-      const refused = sumOf(after, 'gateway_refused_total') - sumOf(before, 'gateway_handshakes_refused_total');
+      const told = sumOf(after, 'gateway_refused_total') - sumOf(before, 'gateway_refused_total');
       const rss = sumOf(after, 'process_resident_memory_bytes') / 2 ** 20;
       console.log(
         `round ${round}: ${back.length} of ${users} back with proved books, half after ${inMs(p50)} ms, the last after ${inMs(last)} ms; ` +
-          `${attempts} handshakes tried, ${refused} told to come later; lag p99 ${inMs(lagMs)} ms, RSS ${rss.toFixed(0)} MiB`,
+          `${attempts} handshakes tried, ${refused} told to come later (${told} by the server's count), ${broken} ended otherwise; lag p99 ${inMs(lagMs)} ms, RSS ${rss.toFixed(0)} MiB`,
       );
       const failures = [
         ...(missing > 0 ? [`${missing} are not back`] : []),
+        ...(told === refused ? [] : [`${told} refusals were sent and ${refused} came`]),
         ...(wrong > 0 ? [`${wrong} wrong books or refusals`] : []),
         ...(silentGaps > 0 ? [`${silentGaps} silent gaps`] : []),
       ];

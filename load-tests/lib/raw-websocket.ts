@@ -14,6 +14,8 @@ export type RawHandlers = Readonly<{
   /** One text message, as `frame.subarray(start, end)` without the copy; valid only during the call. */
   onText(frame: Buffer, start: number, end: number): void;
   onClose(code: number | null): void;
+  /** The handshake was answered by something else than an upgrade. The close follows. */
+  onRefused?(): void;
 }>;
 
 /**
@@ -69,6 +71,7 @@ export class RawWebSocket {
 
   #opened(data: Buffer, end: number): number {
     if (!data.toString('latin1', 0, end).startsWith('HTTP/1.1 101')) {
+      this.#handlers.onRefused?.();
       this.#socket.destroy();
       return data.length;
     }

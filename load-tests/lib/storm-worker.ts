@@ -27,20 +27,31 @@ type Client = {
 };
 
 let attempts = 0;
+let refused = 0;
+let broken = 0;
 let wrong = 0;
 let silentGaps = 0;
 let stopping = false;
+/** The connection that the cut has ended: its close is the storm itself and not an answer to it. */
+const cutSocket = new WeakMap<Client, RawWebSocket>();
 
 function connectOne(client: Client): void {
   attempts += 1;
   client.socket?.destroy();
+  let isRefused = false;
   const socket = new RawWebSocket(
     { host: setup.host, port: setup.port, path: PLAIN_DOOR.path },
     {
       onOpen: () => undefined,
       onText: (frame, start, end) => session.receive(frame.toString('utf8', start, end)),
+      onRefused() {
+        isRefused = true;
+        refused += 1;
+      },
       onClose() {
-        if (client.socket === socket) retry(client);
+        if (client.socket !== socket) return;
+        if (!isRefused && client.backAt === null && cutSocket.get(client) !== socket) broken += 1;
+        retry(client);
       },
     },
   );
@@ -87,7 +98,7 @@ async function allBack(clients: readonly Client[], sinceMs: number): Promise<Sto
     await new Promise((resolve) => setTimeout(resolve, CHECK_MS));
   }
   const back = clients.flatMap(({ backAt }) => (backAt === null ? [] : [backAt - sinceMs]));
-  return { back, missing: clients.length - back.length, attempts, wrong, silentGaps };
+  return { back, missing: clients.length - back.length, attempts, refused, broken, wrong, silentGaps };
 }
 
 const clients = Array.from({ length: setup.count }, (_, index): Client => {
@@ -103,9 +114,12 @@ port.on('message', (command: StormCommand) => {
     return;
   }
   attempts = 0;
+  refused = 0;
+  broken = 0;
   const sinceMs = performance.now();
   for (const client of clients) {
     client.backAt = null;
+    if (client.socket !== null) cutSocket.set(client, client.socket);
     // Its end is told by its close, from where it comes back.
     client.socket?.destroy();
   }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { readFrameTimes } from './frame-times.ts';
 import { RawWebSocket } from './raw-websocket.ts';
@@ -28,16 +29,19 @@ function measure(frame: Buffer, start: number, end: number): void {
   channel.ingestToReceived.record(Math.max(0, now - times.ingestTs));
 }
 
+/** Two ids, so that the answers are told apart by a glance at their first bytes. */
+const SUBSCRIBE = JSON.stringify({ id: 1, method: 'subscribe', params: { streams: setup.streams } });
+const UNSUBSCRIBE = JSON.stringify({ id: 2, method: 'unsubscribe', params: { streams: setup.streams } });
+const ANSWER_BYTES = Buffer.from('{"id":');
+const ANSWER_LIMIT_MS = 30_000;
+
 function openOne(): void {
-  const subscribe = JSON.stringify({ id: 1, method: 'subscribe', params: { streams: setup.streams } });
-  let answered = false;
   const socket = new RawWebSocket(setup, {
-    onOpen: () => socket.send(subscribe),
+    onOpen: () => socket.send(SUBSCRIBE),
     onText(frame, start, end) {
       measure(frame, start, end);
-      if (answered || frame.toString('latin1', start, start + 7) !== '{"id":1') return;
-      answered = true;
-      joined += 1;
+      if (frame.compare(ANSWER_BYTES, 0, ANSWER_BYTES.length, start, start + ANSWER_BYTES.length) !== 0) return;
+      joined += frame[start + ANSWER_BYTES.length] === 0x31 ? 1 : -1;
     },
     onClose: () => (closed += 1),
   });
@@ -45,14 +49,23 @@ function openOne(): void {
 }
 
 /** In slices: a thousand handshakes at once would overflow the listen backlog rather than measure anything. */
-async function openAll(): Promise<void> {
-  for (let opened = 0; opened < setup.count; opened++) {
-    openOne();
-    if (opened % 20 === 19) await new Promise((resolve) => setTimeout(resolve, 20));
+async function inSlices(act: (index: number) => void): Promise<void> {
+  for (let index = 0; index < setup.count; index++) {
+    act(index);
+    if (index % 20 === 19) await sleep(20);
   }
-  const deadline = Date.now() + 30_000;
-  while (joined < setup.count && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
-  report('joined');
+}
+
+/** Reports in any case, at the limit with those that were answered until then. */
+async function reportOnce(at: SubscriberReport['at'], wanted: number): Promise<void> {
+  const deadline = Date.now() + ANSWER_LIMIT_MS;
+  while (joined !== wanted && Date.now() < deadline) await sleep(20);
+  report(at);
+}
+
+async function move(at: 'joined' | 'left'): Promise<void> {
+  await inSlices((index) => sockets[index]!.send(at === 'joined' ? SUBSCRIBE : UNSUBSCRIBE));
+  await reportOnce(at, at === 'joined' ? setup.count : 0);
 }
 
 function report(at: SubscriberReport['at']): void {
@@ -62,9 +75,12 @@ function report(at: SubscriberReport['at']): void {
 port.on('message', (command: SubscriberCommand) => {
   if (command === 'begin') counts = emptyCounts();
   else if (command === 'end') report('ended');
+  else if (command === 'join') void move('joined');
+  else if (command === 'leave') void move('left');
   else {
     for (const socket of sockets) socket.destroy();
     port.close();
   }
 });
-await openAll();
+await inSlices(openOne);
+await reportOnce('joined', setup.count);

@@ -9,11 +9,11 @@ export type SubscriberSetup = Readonly<{
   count: number;
   streams: readonly string[];
 }>;
-export type SubscriberCommand = 'begin' | 'end' | 'stop';
+export type SubscriberCommand = 'begin' | 'end' | 'leave' | 'join' | 'stop';
 export type ChannelLatency = { ingestToSent: Histogram; sentToReceived: Histogram; ingestToReceived: Histogram };
 export type PhaseCounts = { frames: number; bytes: number; channels: Record<string, ChannelLatency> };
 export type SubscriberReport = Readonly<{
-  at: 'joined' | 'ended';
+  at: 'joined' | 'ended' | 'left';
   joined: number;
   closed: number;
   counts: PhaseCounts;
@@ -24,6 +24,10 @@ export type Subscribers = Readonly<{
   begin(): void;
   /** What all of them saw since `begin`. */
   end(): Promise<PhaseCounts & { closed: number }>;
+  /** All of them unsubscribe and keep their connections, so that the machine is somebody else's. Resolves when they are answered. */
+  leave(): Promise<void>;
+  /** All of them subscribe again. Resolves when they are answered. */
+  join(): Promise<void>;
   stop(): Promise<void>;
 }>;
 
@@ -54,13 +58,21 @@ export async function startSubscribers(
     await stop();
     throw new Error(`only ${total} of ${options.count} subscribers were answered`);
   }
+  const reports = (command: SubscriberCommand): Promise<SubscriberReport[]> => {
+    const next = Promise.all(workers.map(nextReport));
+    for (const worker of workers) worker.postMessage(command);
+    return next;
+  };
+  const move = async (command: 'join' | 'leave'): Promise<void> => {
+    const answered = (await reports(command)).reduce((sum, report) => sum + report.joined, 0);
+    const wanted = command === 'join' ? options.count : 0;
+    if (answered !== wanted) throw new Error(`${answered} subscribers are joined, not ${wanted}`);
+  };
   return {
     begin: () => workers.forEach((worker) => worker.postMessage('begin' satisfies SubscriberCommand)),
-    async end() {
-      const reports = workers.map(nextReport);
-      for (const worker of workers) worker.postMessage('end' satisfies SubscriberCommand);
-      return merge(await Promise.all(reports));
-    },
+    end: async () => merge(await reports('end')),
+    leave: () => move('leave'),
+    join: () => move('join'),
     stop,
   };
 }
