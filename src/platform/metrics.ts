@@ -29,9 +29,17 @@ export type Metrics = Readonly<{
   render(): Promise<string>;
 }>;
 
+/**
+ * Milliseconds between two looks at the event loop's lag, and the least that the lag metrics can show. The library's own 10 wake an
+ * idle process a hundred times a second, which costs 8 ms of CPU time a second in each process (measured on a virtual machine).
+ */
+const LAG_RESOLUTION_MS = 50;
+
 export function createMetrics(options: { processMetrics: boolean }): Metrics {
   const registry = new Registry();
-  if (options.processMetrics) collectDefaultMetrics({ register: registry });
+  if (options.processMetrics) {
+    collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LAG_RESOLUTION_MS });
+  }
   const registers = [registry];
   return {
     counter(name, help, labelNames = []) {
