@@ -1,12 +1,14 @@
 import { Socket } from 'node:net';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { HandshakeGate } from './handshake-gate.ts';
+import type { HandshakeCounts } from './handshake-gate.ts';
 
 let nowMs = 0;
+let counts: HandshakeCounts;
 const gates: HandshakeGate[] = [];
 
 function gateOf(pace: { capacity: number; refillPerSecond: number; waitingLimit: number }): HandshakeGate {
-  const gate = new HandshakeGate(pace, () => nowMs);
+  const gate = new HandshakeGate(pace, () => nowMs, counts);
   gates.push(gate);
   return gate;
 }
@@ -20,6 +22,7 @@ async function pass(ms: number): Promise<void> {
 
 beforeEach(() => {
   nowMs = 0;
+  counts = { waiting: 0, atOnce: 0, inTurn: 0, abandoned: 0, refused: 0 };
   vi.useFakeTimers();
 });
 afterEach(() => {
@@ -33,12 +36,14 @@ it('a storm of handshakes passes at the rate, in the order of arrival, and what 
   const entered = Array.from({ length: 80 }, (_, index) => gate.enter(new Socket(), () => void passed.push(index)));
   expect(passed).toHaveLength(10);
   expect(entered.filter((each) => !each)).toHaveLength(20);
+  expect(counts).toEqual({ waiting: 50, atOnce: 10, inTurn: 0, abandoned: 0, refused: 20 });
   await pass(100);
   expect(passed.length).toBeGreaterThanOrEqual(19);
   expect(passed.length).toBeLessThanOrEqual(20);
   await pass(500);
   expect(passed).toEqual(Array.from({ length: 60 }, (_, index) => index));
   expect(gate.waiting).toBe(0);
+  expect(counts).toEqual({ waiting: 0, atOnce: 10, inTurn: 50, abandoned: 0, refused: 20 });
 });
 
 it('whoever comes while others wait does not overtake them', async () => {
@@ -65,4 +70,15 @@ it('a client that gives up while it waits leaves nothing behind and takes nobody
   expect(gate.waiting).toBe(1);
   await pass(110);
   expect(passed).toEqual(['patient']);
+  expect(counts).toEqual({ waiting: 0, atOnce: 1, inTurn: 1, abandoned: 1, refused: 0 });
+});
+
+it('a gate that is stopped leaves nobody waiting in the figures, however late their sockets close', () => {
+  const gate = gateOf({ capacity: 1, refillPerSecond: 1, waitingLimit: 10 });
+  const sockets = [new Socket(), new Socket(), new Socket()];
+  for (const socket of sockets) gate.enter(socket, () => undefined);
+  expect(counts.waiting).toBe(2);
+  gate.stop();
+  for (const socket of sockets) socket.emit('close');
+  expect(counts).toEqual({ waiting: 0, atOnce: 1, inTurn: 0, abandoned: 0, refused: 0 });
 });

@@ -1,6 +1,7 @@
 import type { Metrics } from '../../platform/metrics.ts';
 import { CLOSE_CODES } from '../../protocol/close-codes.ts';
 import { METHODS } from '../../protocol/methods.ts';
+import type { HandshakeCounts } from './handshake-gate.ts';
 import type { Backlog } from './outbox.ts';
 import type { SlowReason } from './slow-consumer.ts';
 import type { DoorName } from './wire.ts';
@@ -23,7 +24,8 @@ export type HubFigures = Readonly<{
 export type HubMetrics = Readonly<{
   traffic: Readonly<Record<DoorName, Traffic>>;
   writes: Writes;
-  /** Moves `traffic` and `writes` into the counters. */
+  handshakes: HandshakeCounts;
+  /** Moves `traffic`, `writes` and the ended ones of `handshakes` into the counters. */
   carryOver(): void;
   request(method: string, outcome: string): void;
   subscribed(ms: number): void;
@@ -61,11 +63,14 @@ export function createHubMetrics(metrics: Metrics, figures: () => HubFigures): H
   collectFigures(metrics, figures);
   const written = metrics.counter('gateway_socket_writes_total', 'Writes to sockets, by the way they took', ['how']);
   const writes = noWrites();
+  const handshakes = countHandshakes(metrics);
   const traffic = { socketio: emptyTraffic(), plain: emptyTraffic() };
   return {
     traffic,
     writes,
+    handshakes: handshakes.counts,
     carryOver() {
+      handshakes.carryOver();
       for (const [how, count] of Object.entries(writes)) written.inc({ how }, count);
       Object.assign(writes, noWrites());
       for (const [door, counted] of Object.entries(traffic)) {
@@ -83,6 +88,28 @@ export function createHubMetrics(metrics: Metrics, figures: () => HubFigures): H
     conflation: (reason) => conflations.inc({ reason }),
     closed: (door, code) => closes.inc({ door, code: closeLabel(code) }),
     refused: (reason) => refusals.inc({ reason }),
+  };
+}
+
+function countHandshakes(metrics: Metrics): Readonly<{ counts: HandshakeCounts; carryOver(): void }> {
+  const counts: HandshakeCounts = { waiting: 0, atOnce: 0, inTurn: 0, abandoned: 0, refused: 0 };
+  const total = metrics.counter(
+    'gateway_handshakes_total',
+    'Handshakes by what became of them: at_once, in_turn, abandoned by the client while it waited, refused because too many waited',
+    ['outcome'],
+  );
+  metrics.collectedGauge('gateway_handshakes_waiting', 'Handshakes that wait for their turn', [], () => [
+    [{}, counts.waiting],
+  ]);
+  return {
+    counts,
+    carryOver() {
+      total.inc({ outcome: 'at_once' }, counts.atOnce);
+      total.inc({ outcome: 'in_turn' }, counts.inTurn);
+      total.inc({ outcome: 'abandoned' }, counts.abandoned);
+      total.inc({ outcome: 'refused' }, counts.refused);
+      Object.assign(counts, { atOnce: 0, inTurn: 0, abandoned: 0, refused: 0 });
+    },
   };
 }
 

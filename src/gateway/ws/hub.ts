@@ -15,6 +15,7 @@ import type { HubAccounts, HubContext } from './hub-context.ts';
 import type { DeliverySetup } from './delivery.ts';
 import { Egress } from './egress.ts';
 import { BUSY_FRAMES_PER_SECOND, FLUSH_WINDOW_LIMIT_MS } from './flush-window.ts';
+import type { HandshakeCounts } from './handshake-gate.ts';
 import { createHubMetrics } from './hub-metrics.ts';
 import type { HubFigures, HubMetrics } from './hub-metrics.ts';
 import { InboundGuard } from './inbound-guard.ts';
@@ -64,6 +65,8 @@ export interface Hub {
   /** Welcomes a new client. The door reports inbound messages to `receive` and the end to `connection.onClosed`. */
   open(wire: Wire, guard: InboundGuard, peer?: Peer): Connection;
   receive(connection: Connection, read: () => Inbound): void;
+  /** For whoever paces handshakes to count in. */
+  readonly handshakes: HandshakeCounts;
   /** A handshake was refused. */
   refused(reason: string): void;
   /** Tells every client when its turn comes (within `spreadMs`), lets requests finish, closes with 3001; past `deadlineMs` by force. */
@@ -148,6 +151,10 @@ class LiveHub implements Hub {
     const tickMs = Math.min(TICK_MS, this.limits.heartbeatMs);
     this.#slots = Array.from({ length: Math.max(1, Math.round(this.limits.heartbeatMs / tickMs)) }, () => new Set());
     this.#timer = setInterval(() => this.#onTick(), tickMs);
+  }
+
+  get handshakes(): HandshakeCounts {
+    return this.#metrics.handshakes;
   }
 
   get isDraining(): boolean {

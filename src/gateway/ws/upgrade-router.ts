@@ -44,7 +44,11 @@ export class UpgradeRouter {
   constructor(options: UpgradeRouterOptions) {
     this.#options = options;
     this.#origins = new Set(options.allowedOrigins);
-    this.#gate = new HandshakeGate(options.handshakes ?? HANDSHAKE_PACE, () => performance.now());
+    this.#gate = new HandshakeGate(
+      options.handshakes ?? HANDSHAKE_PACE,
+      () => performance.now(),
+      options.hub.handshakes,
+    );
     options.server.on('upgrade', this.#listener);
   }
 
