@@ -1,7 +1,7 @@
 import type { StreamMessage } from '../protocol/messages.ts';
 import type { StreamHead } from './bus.ts';
 import type { BusChannels, DataFrame, WantFrame } from './bus-redis-frames.ts';
-import { partitionFor } from './bus-redis-frames.ts';
+import { messageFrame, partitionFor } from './bus-redis-frames.ts';
 
 /** Streams that other processes may want from this one; past it they get no answer, and it is counted. */
 const LEASED_STREAMS_LIMIT = 20_000;
@@ -29,9 +29,8 @@ export type FeedSideSetup = Readonly<{
 
 type Leases = Map<string, number>;
 type Outgoing =
-  | Omit<Extract<DataFrame, { t: 'message' }>, 'f' | 'n'>
-  | Omit<Extract<DataFrame, { t: 'closed' }>, 'f' | 'n'>;
-type OutgoingFrame = Outgoing | Readonly<{ t: 'head'; s: string; h: StreamHead }>;
+  | Omit<Extract<DataFrame, { t: 'closed' }>, 'f' | 'n'>
+  | Readonly<{ t: 'head'; s: string; h: StreamHead }>;
 
 /** The serving half: which streams other processes want, for how long, and what they are sent. */
 export class FeedSide {
@@ -69,7 +68,10 @@ export class FeedSide {
   }
 
   publish(message: StreamMessage): void {
-    if (this.#leases.has(message.stream)) this.#send(message.stream, { t: 'message', m: message });
+    if (!this.#leases.has(message.stream)) return;
+    const index = this.#partition(message.stream);
+    const text = messageFrame(this.#setup.nodeRun, this.#next(index), message);
+    this.#setup.send(this.#setup.channels.partition(index), text);
   }
 
   onWant(frame: WantFrame): void {
@@ -151,11 +153,15 @@ export class FeedSide {
     if (this.#owedHeads.size > 0) this.#headTimer = setTimeout(() => this.#payHeads(), HEADS_PAUSE_MS);
   }
 
-  /** The count rises whether or not the frame gets out: that is how a gateway learns that one did not. */
-  #send(stream: string, frame: OutgoingFrame): void {
+  #send(stream: string, frame: Outgoing): void {
     const index = this.#partition(stream);
-    const n = (this.#counts[index] = this.#counts[index]! + 1);
-    this.#setup.send(this.#setup.channels.partition(index), JSON.stringify({ ...frame, f: this.#setup.nodeRun, n }));
+    const numbered = { ...frame, f: this.#setup.nodeRun, n: this.#next(index) };
+    this.#setup.send(this.#setup.channels.partition(index), JSON.stringify(numbered));
+  }
+
+  /** The count rises whether or not the frame gets out: that is how a gateway learns that one did not. */
+  #next(index: number): number {
+    return (this.#counts[index] = this.#counts[index]! + 1);
   }
 
   #announce(t: 'hello' | 'bye'): void {

@@ -1,23 +1,13 @@
 import { z } from 'zod';
 import { seedFrom } from '../kernel/random.ts';
-import { MarketSchema } from '../protocol/market.ts';
-import {
-  BookDeltaData,
-  BookSnapshotData,
-  CandlesData,
-  GapData,
-  StreamMessageSchema,
-  StreamStateData,
-  TickerData,
-  TradesData,
-  VenueData,
-} from '../protocol/messages.ts';
+import { StreamMessageSchema, StreamStateData } from '../protocol/messages.ts';
 import type { StreamMessage } from '../protocol/messages.ts';
+import { isSoundMessage } from './bus-redis-message.ts';
 import type { StreamHead } from './bus.ts';
 
 /**
  * What travels over Redis. Whoever may PUBLISH there can send anything, so every frame is checked whole, data included, before
- * anything is done with it: about 6 us for a delta of 20 levels, once per process and message.
+ * anything is done with it, once per process and message.
  */
 const FRAME_LIMIT_CHARS = 8_388_608;
 /** Streams named in one control frame. */
@@ -32,9 +22,12 @@ const HeadSchema = z.strictObject({
   snapshot: StreamMessageSchema.nullable(),
 });
 
-/** On a partition: `n` counts this feed's frames there, so that a hole or a lost tail shows; a beat repeats the last one. */
+/**
+ * On a partition: `n` counts this feed's frames there, so that a hole or a lost tail shows; a beat repeats the last one.
+ * A message's own text follows its frame on a line of its own: gateways send it on as it is rather than write it anew.
+ */
 const DataFrameSchema = z.discriminatedUnion('t', [
-  z.strictObject({ t: z.literal('message'), f: NodeRun, n: Count, m: StreamMessageSchema }),
+  z.strictObject({ t: z.literal('message'), f: NodeRun, n: Count }),
   z.strictObject({ t: z.literal('head'), f: NodeRun, n: Count, s: StreamName, h: HeadSchema }),
   z.strictObject({ t: z.literal('closed'), f: NodeRun, n: Count, s: StreamName }),
   z.strictObject({ t: z.literal('beat'), f: NodeRun, n: Count }),
@@ -48,7 +41,8 @@ const WantFrameSchema = z.strictObject({
   heads: z.boolean(),
 });
 
-export type DataFrame = z.infer<typeof DataFrameSchema>;
+type MessageFrame = Readonly<{ t: 'message'; f: string; n: number; m: StreamMessage; json: string }>;
+export type DataFrame = Exclude<z.infer<typeof DataFrameSchema>, { t: 'message' }> | MessageFrame;
 export type FeedFrame = z.infer<typeof FeedFrameSchema>;
 export type WantFrame = z.infer<typeof WantFrameSchema>;
 
@@ -77,16 +71,28 @@ export function partitionFor(stream: string, partitions: number): number {
   return seedFrom(stream) % partitions;
 }
 
+export function messageFrame(f: string, n: number, message: StreamMessage): string {
+  return `${JSON.stringify({ t: 'message', f, n })}\n${JSON.stringify(message)}`;
+}
+
 /** Null for anything that is not a frame. */
 export function parseDataFrame(text: string): DataFrame | null {
-  const frame = parse(text, DataFrameSchema);
-  if (frame === null) return null;
-  if (frame.t === 'message') return hasSoundData(frame.m) ? frame : null;
+  if (text.length > FRAME_LIMIT_CHARS) return null;
+  const lineEnd = text.indexOf('\n');
+  const frame = parse(lineEnd === -1 ? text : text.slice(0, lineEnd), DataFrameSchema);
+  if (frame === null || (frame.t === 'message') !== (lineEnd !== -1)) return null;
+  if (frame.t === 'message') return withMessage(frame, text.slice(lineEnd + 1));
   if (frame.t !== 'head') return frame;
   const { snapshot } = frame.h;
   const sound =
-    snapshot === null || (snapshot.stream === frame.s && snapshot.kind === 'snapshot' && hasSoundData(snapshot));
+    snapshot === null || (snapshot.stream === frame.s && snapshot.kind === 'snapshot' && isSoundMessage(snapshot));
   return sound ? frame : null;
+}
+
+function withMessage(frame: Readonly<{ t: 'message'; f: string; n: number }>, json: string): DataFrame | null {
+  const m = parseJson(json);
+  // Something is written before its last brace when it is sent on: there must be nothing behind that.
+  return isSoundMessage(m) && json.endsWith('}') ? { ...frame, m, json } : null;
 }
 
 export function parseFeedFrame(text: string): FeedFrame | null {
@@ -103,39 +109,14 @@ export function headOf(frame: Extract<DataFrame, { t: 'head' }>): StreamHead {
 
 function parse<T>(text: string, schema: z.ZodType<T>): T | null {
   if (text.length > FRAME_LIMIT_CHARS) return null;
-  let value: unknown;
+  return schema.safeParse(parseJson(text)).data ?? null;
+}
+
+/** Undefined for what is not even JSON: the caller counts it. */
+function parseJson(text: string): unknown {
   try {
-    value = JSON.parse(text);
+    return JSON.parse(text);
   } catch {
-    // Not even JSON: the caller counts it.
-    return null;
-  }
-  return schema.safeParse(value).data ?? null;
-}
-
-const MarketsData = z.strictObject({ markets: z.array(MarketSchema) });
-
-function hasSoundData(message: StreamMessage): boolean {
-  return dataSchema(message)?.safeParse(message.data).success === true;
-}
-
-function dataSchema(message: StreamMessage): z.ZodType | undefined {
-  if (message.kind === 'state') return StreamStateData;
-  if (message.kind === 'gap') return GapData;
-  switch (message.stream.slice(0, message.stream.indexOf(':'))) {
-    case 'book':
-      return message.kind === 'snapshot' ? BookSnapshotData : BookDeltaData;
-    case 'trades':
-      return TradesData;
-    case 'ticker':
-      return TickerData;
-    case 'candles':
-      return CandlesData;
-    case 'venue':
-      return VenueData;
-    case 'markets':
-      return MarketsData;
-    default:
-      return undefined;
+    return undefined;
   }
 }

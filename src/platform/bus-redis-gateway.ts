@@ -172,7 +172,7 @@ export class GatewaySide {
   #onMessage(stream: RemoteStream, frame: Extract<DataFrame, { t: 'message' }>): void {
     const { position } = stream;
     if (position === null) return;
-    const message = frame.m;
+    const { m: message, json } = frame;
     const next =
       message.epoch === position.epoch
         ? message.seq === position.seq + 1
@@ -180,7 +180,7 @@ export class GatewaySide {
     if (!next) return this.#lose(stream, 'messages are missing');
     stream.position = { epoch: message.epoch, seq: message.seq };
     for (const opening of stream.openings) {
-      if (opening.synced) this.#deliver(stream, opening, { type: 'message', message });
+      if (opening.synced) this.#deliver(stream, opening, { type: 'message', message, json });
     }
   }
 

@@ -2,9 +2,17 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CountingSource, Follower } from '../testing/bus-contract.ts';
 import { FeedSide } from './bus-redis-feed.ts';
 import type { DataFrame, WantFrame } from './bus-redis-frames.ts';
-import { busChannels, parseDataFrame, parseFeedFrame, parseWantFrame, partitionFor } from './bus-redis-frames.ts';
+import {
+  busChannels,
+  messageFrame,
+  parseDataFrame,
+  parseFeedFrame,
+  parseWantFrame,
+  partitionFor,
+} from './bus-redis-frames.ts';
 import { GatewaySide } from './bus-redis-gateway.ts';
 import { createMemoryBus } from './bus-memory.ts';
+import type { StreamMessage } from '../protocol/messages.ts';
 import type { BusSink } from './bus.ts';
 
 const STREAM = 'ticker:alpha:BTC/USDT';
@@ -257,9 +265,14 @@ describe('frames', () => {
     data: { status: 'live', since: 1, reason: '' },
   };
   const frame = { t: 'message', f: 'a/b', n: 1, m: message };
+  /** As `messageFrame`, of whatever a stranger may send. */
+  const textOf = ({ m, ...rest }: Record<string, unknown>): string =>
+    m === undefined ? JSON.stringify(rest) : `${JSON.stringify(rest)}\n${JSON.stringify(m)}`;
 
   it('takes what we send', () => {
-    expect(parseDataFrame(JSON.stringify(frame))).toEqual(frame);
+    const json = JSON.stringify(message);
+    expect(textOf(frame)).toBe(messageFrame('a/b', 1, message as StreamMessage));
+    expect(parseDataFrame(textOf(frame))).toEqual({ ...frame, json });
     expect(parseFeedFrame('{"t":"hello","f":"a/b"}')).toEqual({ t: 'hello', f: 'a/b' });
   });
 
@@ -285,7 +298,12 @@ describe('frames', () => {
       },
     ],
     ['a negative count', { ...frame, n: -1 }],
+    ['a message without its text', { ...frame, m: undefined }],
+    ['a message inside its frame', JSON.stringify(frame)],
+    ['a text behind what has none', `${JSON.stringify({ t: 'beat', f: 'a/b', n: 1 })}\n${JSON.stringify(message)}`],
+    ['two messages', `${textOf(frame)}${JSON.stringify(message)}`],
+    ['something behind a message', `${textOf(frame)} `],
   ])('refuses %s', (_, value) => {
-    expect(parseDataFrame(typeof value === 'string' ? value : JSON.stringify(value))).toBeNull();
+    expect(parseDataFrame(typeof value === 'string' ? value : textOf(value))).toBeNull();
   });
 });

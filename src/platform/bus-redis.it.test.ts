@@ -305,7 +305,7 @@ function garbage(random: () => number): string {
     ingestTs: 1,
     data: pick([null, {}, { last: 1 }, { bids: 3 }]),
   };
-  const frame = {
+  const frame: Record<string, unknown> = {
     t: pick(['message', 'head', 'closed', 'beat', 'hello', 'bye', 'want', 'drop', 'x', '__proto__']),
     f: pick(['a/b', 1, null, 'x'.repeat(500)]),
     n: pick([0, -1, 1.5, 'n', 2 ** 60]),
@@ -314,7 +314,8 @@ function garbage(random: () => number): string {
     g: pick(['g/1', 7]),
     heads: pick([true, 'yes']),
   };
-  const text = JSON.stringify(frame);
+  const { m, ...head } = frame;
+  const text = pick([JSON.stringify(frame), `${JSON.stringify(head)}\n${JSON.stringify(m)}`]);
   return pick([
     text,
     text.slice(0, Math.floor(random() * text.length)),

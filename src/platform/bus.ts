@@ -14,7 +14,8 @@ export type StreamHead = Readonly<{
 
 export type BusDelivery =
   | Readonly<{ type: 'head'; stream: string; head: StreamHead }>
-  | Readonly<{ type: 'message'; message: StreamMessage }>
+  /** `json`: the message as text, where it came as one. */
+  | Readonly<{ type: 'message'; message: StreamMessage; json?: string }>
   | Readonly<{ type: 'lost'; stream: string; reason: string }>;
 
 export type BusSink = (delivery: BusDelivery) => void;

@@ -47,6 +47,8 @@ export class CachedStream implements StreamView {
   /** False from the loss of continuity to the next head: messages in between have nothing to be applied to. */
   #whole = false;
 
+  readonly #now = (): number => this.#setup.clock.now();
+
   constructor(stream: string, setup: CachedStreamSetup) {
     this.stream = stream;
     this.#setup = setup;
@@ -126,7 +128,7 @@ export class CachedStream implements StreamView {
       case 'head':
         return this.#onHead(delivery.head);
       case 'message':
-        return this.#onMessage(delivery.message);
+        return this.#onMessage(delivery.message, delivery.json);
       case 'lost':
         return this.#lose('bus', delivery.reason);
     }
@@ -145,7 +147,7 @@ export class CachedStream implements StreamView {
     } else this.#tell((listener) => listener.onReset(this));
   }
 
-  #onMessage(message: StreamMessage): void {
+  #onMessage(message: StreamMessage, json?: string): void {
     if (!this.#whole || this.#position === undefined) return;
     const { epoch, seq } = this.#position;
     const startsEpoch = message.epoch !== epoch && message.seq === 1 && message.kind === 'snapshot';
@@ -162,7 +164,7 @@ export class CachedStream implements StreamView {
     ) {
       return this.#lose('checksum', 'the copy did not match its checksum');
     }
-    const prepared = this.#prepare(message);
+    const prepared = this.#prepare(message, json);
     this.#retained.add(prepared, messageWeight(message), this.#setup.clock.monotonic());
     this.#tell((listener) => listener.onMessage(prepared));
   }
@@ -206,8 +208,8 @@ export class CachedStream implements StreamView {
     }, waitMs);
   }
 
-  #prepare(message: StreamMessage): PreparedMessage {
-    return new PreparedMessage(message, () => this.#setup.clock.now());
+  #prepare(message: StreamMessage, json?: string): PreparedMessage {
+    return new PreparedMessage(message, this.#now, json);
   }
 
   #tell(call: (listener: StreamListener) => void): void {
