@@ -11,7 +11,8 @@ const RESTART_BACKOFF = { baseMs: 200, maxMs: 10_000, factor: 2, jitter: 0.2 };
 /** Having lived this long, a process starts its count of failures anew. */
 const STEADY_MS = 30_000;
 const OPS_TIMEOUT_MS = 5_000;
-const READY_POLL_MS = 500;
+/** Until it is ready, and from then on: a look costs two processes about a millisecond each, and an exit is told by itself. */
+const READY_POLL_MS = { waiting: 500, ready: 2_000 } as const;
 /** Beyond the child's own limit for stopping, before it is ended by force. */
 const KILL_GRACE_MS = 2_000;
 
@@ -43,7 +44,7 @@ export class ServerChild {
     this.#setup = setup;
   }
 
-  /** As of the last look, half a second ago at most. */
+  /** As of the last look, two seconds ago at most. */
   get ready(): boolean {
     return this.#ready;
   }
@@ -103,7 +104,8 @@ export class ServerChild {
     const answer = await this.#ask('/ready');
     if (this.#process !== asked || this.#opsUrl === undefined) return;
     this.#ready = answer?.status === 200;
-    this.#readyTimer = setTimeout(() => void this.#watchReadiness(), READY_POLL_MS);
+    const pollMs = this.#ready ? READY_POLL_MS.ready : READY_POLL_MS.waiting;
+    this.#readyTimer = setTimeout(() => void this.#watchReadiness(), pollMs);
   }
 
   /** Null: it does not answer. */
