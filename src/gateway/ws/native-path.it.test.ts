@@ -1,6 +1,7 @@
 import { createServer as createTlsServer } from 'node:tls';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
+import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { seededRandom } from '../../kernel/random.ts';
@@ -75,6 +76,34 @@ test('nothing goes past bytes that the socket has not taken yet, whoever wrote t
   await until(() => written === 1, 'all to be taken');
   expect(wire.descriptor()).toBeGreaterThan(2);
   await until(() => client.received.length > writes * frame.length, 'all to come');
+  client.destroy();
+});
+
+test.each(['/ws', '/socket.io/?EIO=4&transport=websocket'])(
+  'no WebSocket at %s begins behind a request that is still to be answered: the answer would come between its frames',
+  async (path) => {
+    rig = await startServer();
+    rig.server.removeAllListeners('request');
+    const answers: ServerResponse[] = [];
+    rig.server.on('request', (_request, response) => answers.push(response));
+    const client = new RawSocket(rig.port);
+    client.write('GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    const head = await client.handshake(path);
+    expect(head).toMatch(/^HTTP\/1\.1 400 /);
+    for (const answer of answers) answer.end('late');
+    await until(() => client.closed, 'the end');
+    expect(client.received.toString()).not.toContain('late');
+    expect(rig.hub.connectionCount).toBe(0);
+  },
+);
+
+test('a WebSocket may begin on a connection whose requests are all answered', async () => {
+  rig = await startServer();
+  const client = new RawSocket(rig.port);
+  client.write('GET /quick HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  await until(() => client.received.includes('http'), 'the answer');
+  client.received = Buffer.alloc(0);
+  expect(await client.handshake('/ws')).toMatch(/^HTTP\/1\.1 101 /);
   client.destroy();
 });
 
