@@ -104,16 +104,8 @@ export async function stress(options: StressOptions): Promise<StressResult> {
     if (result.wrong.length < WRONG_LIMIT) result.wrong.push(wrong);
   };
   clients.on('message', (told: PeersReport) => {
-    if ('wrong' in told) return complain(told.wrong);
-    const account = accounts.get(told.token);
-    accounts.delete(told.token);
-    if (account === undefined) return undefined;
-    // Whoever cut the connection off itself, or was cut off, need not have seen everything; an orderly close or none must.
-    const whole = !told.cut && (told.closed ? account.closedWhole && told.closeCode === 3500 : !account.closedWhole);
-    if (!whole) return undefined;
-    result.complete += 1;
-    if (told.lastPrivate === account.pushed) return undefined;
-    return complain(`${told.token}: ${told.lastPrivate} of ${account.pushed} private messages came`);
+    const wrong = 'wrong' in told ? told.wrong : missing(told, accounts, result);
+    if (wrong !== null) complain(wrong);
   });
   churn.on('message', (told: { wrong: string } | { opened: number }) => {
     if ('wrong' in told) complain(told.wrong);
@@ -149,6 +141,23 @@ export async function stress(options: StressOptions): Promise<StressResult> {
   result.left = rig.hub.connectionCount;
   await rig.end();
   return result;
+}
+
+/** Compares what came with what was sent, where all of it must have come. */
+function missing(
+  told: Exclude<PeersReport, { wrong: string }>,
+  accounts: Map<string, Account>,
+  result: { complete: number },
+): string | null {
+  const account = accounts.get(told.token);
+  accounts.delete(told.token);
+  if (account === undefined) return null;
+  // Whoever cut the connection off itself, or was cut off, need not have seen everything; an orderly close or none must.
+  const whole = !told.cut && (told.closed ? account.closedWhole && told.closeCode === 3500 : !account.closedWhole);
+  if (!whole) return null;
+  result.complete += 1;
+  if (told.lastPrivate === account.pushed) return null;
+  return `${told.token}: ${told.lastPrivate} of ${account.pushed} private messages came`;
 }
 
 function publish({ market }: ServerRig, streams: readonly string[], random: Random): void {
