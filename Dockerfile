@@ -1,10 +1,13 @@
 # One image for every role; ROLES says which one a container plays.
 FROM node:24-bookworm-slim AS build
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
 COPY . .
-RUN npm run build:console && npm prune --omit=dev --ignore-scripts
+# The native writer is kept below node_modules by what it was made of (source, Node's ABI, processor), which is the same in the
+# image that runs: there is no compiler there.
+RUN npm run build:console && npm prune --omit=dev --ignore-scripts && node src/platform/native-writer/build.ts
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production HOST=0.0.0.0
