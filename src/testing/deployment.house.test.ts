@@ -50,6 +50,18 @@ it('every gateway of the compose file is behind the load balancer, and every pro
   expect(watched.toSorted((a, b) => a.localeCompare(b))).toEqual(services.toSorted((a, b) => a.localeCompare(b)));
 });
 
+it('the image has what its running stage could not make: the console, and the native writer after what is pruned', () => {
+  const [build, running] = read('Dockerfile')
+    .split(/^FROM .*$/m)
+    .slice(1);
+  const steps = ['gcc', 'npm ci', 'build:console', 'npm prune', 'src/platform/native-writer/build.ts'];
+  const places = steps.map((step) => build!.indexOf(step));
+  expect(places).toEqual(places.filter((at) => at !== -1).toSorted((a, b) => a - b));
+  expect(running).toContain('COPY --from=build --chown=node:node /app /app');
+  // What is found there is named after Node's ABI too.
+  expect(new Set([...read('Dockerfile').matchAll(/^FROM (\S+)/gm)].map((match) => match[1])).size).toBe(1);
+});
+
 it('the compose file plays every role and sets only variables that are read', () => {
   const text = read('docker-compose.yml');
   const roles = [...text.matchAll(/ROLES: ([a-z]+)/g)].map((match) => match[1]!);

@@ -19,7 +19,8 @@ export type Core = Readonly<{
   revocations: Revocations;
   settings: IdentitySettings;
   log: Log;
-  metrics: Metrics;
+  /** Made at the start: an alert cannot see a rise from nothing to one. */
+  refreshReuse: ReturnType<Metrics['counter']>;
 }>;
 
 /** Until a place among the password hashes can be expected to be free. */

@@ -73,6 +73,9 @@ function createCore(deps: IdentityDeps): Core {
     revocations: createRevocations({ database, signals, clock, log, metrics, keptMs: REVOCATION_KEPT_MS }),
     settings,
     log,
-    metrics,
+    refreshReuse: metrics.counter(
+      'identity_refresh_reuse_total',
+      'Sessions ended because a used refresh token came again',
+    ),
   };
 }

@@ -70,9 +70,7 @@ async function rotate(
   if (answer.status === 'ok') return accepted(await grantSession(core, answer, { refreshToken: next }));
   if (answer.reused) {
     core.log.warn({ event: 'identity_refresh_reuse', sessionId, generation, ip: origin.ip });
-    core.metrics
-      .counter('identity_refresh_reuse_total', 'Sessions ended because a used refresh token came again')
-      .inc({});
+    core.refreshReuse.inc({});
     await core.revocations.announce();
   }
   return refusalOf({ code: answer.code });
