@@ -49,14 +49,14 @@ export async function startSubscribers(
     return new Worker(new URL('./subscriber-worker.ts', import.meta.url), { workerData });
   });
   const joined = await Promise.all(workers.map(nextReport));
-  const total = joined.reduce((sum, report) => sum + report.joined, 0);
+  const answered = joined.reduce((sum, report) => sum + report.joined, 0);
   const stop = async (): Promise<void> => {
     for (const worker of workers) worker.postMessage('stop' satisfies SubscriberCommand);
     await Promise.all(workers.map((worker) => once(worker, 'exit')));
   };
-  if (total < options.count) {
+  if (answered < options.count) {
     await stop();
-    throw new Error(`only ${total} of ${options.count} subscribers were answered`);
+    throw new Error(`only ${answered} of ${options.count} subscribers were answered`);
   }
   const reports = (command: SubscriberCommand): Promise<SubscriberReport[]> => {
     const next = Promise.all(workers.map(nextReport));
@@ -64,9 +64,12 @@ export async function startSubscribers(
     return next;
   };
   const move = async (command: 'join' | 'leave'): Promise<void> => {
-    const answered = (await reports(command)).reduce((sum, report) => sum + report.joined, 0);
+    const moved = await reports(command);
+    const total = (of: 'joined' | 'closed'): number => moved.reduce((sum, report) => sum + report[of], 0);
     const wanted = command === 'join' ? options.count : 0;
-    if (answered !== wanted) throw new Error(`${answered} subscribers are joined, not ${wanted}`);
+    if (total('joined') !== wanted) {
+      throw new Error(`${total('joined')} subscribers are joined, not ${wanted}; ${total('closed')} were closed`);
+    }
   };
   return {
     begin: () => workers.forEach((worker) => worker.postMessage('begin' satisfies SubscriberCommand)),
