@@ -72,9 +72,9 @@ function slowConsumers(env: Environment): Plan {
 
 /** Traders whose server has a market to fan out at the same time. */
 function ordersUnderMarketLoad(env: Environment): Plan {
-  const subscribing = readSettings(env, { users: 200, seconds: 20 });
-  const traders = readNumber('TRADERS', env.TRADERS, 50);
-  const trading = readOrdersSettings({ ...env, RATE: env.RATE || '200' }, { ...subscribing, users: traders });
+  const subscribing = readSettings(env, { users: 50, seconds: 20 });
+  const traders = readNumber('TRADERS', env.TRADERS, 20);
+  const trading = readOrdersSettings({ ...env, RATE: env.RATE || '100' }, { ...subscribing, users: traders });
   // There from before the first order until after the last one.
   const durationMs = trading.readyMs + trading.durationMs;
   const watching = { ...subscribing, durationMs, shape: 'steady' } as const;
