@@ -1,5 +1,6 @@
 import { MAX_BOOK_DEPTH } from '../modules/market/upstream.ts';
 import { bestLevels, isCrossed, isSpoiled, middlePrice, rangeOf, sameLevels } from './book-guard.ts';
+import { BookImage } from './book-image.ts';
 import type { Snapshot } from './book-range.ts';
 import type { CcxtBook } from './ccxt-surface.ts';
 import type { Channel, ChannelContext } from './channel.ts';
@@ -9,8 +10,11 @@ import type { BookEvent } from './thread-protocol.ts';
 /** A book whose known range has become narrow is asked for again at most this often. */
 const REFRESH_PAUSE_MS = 5_000;
 
-/** The last posted state, to tell what is new. */
-type Image = Readonly<{ bids: Float64Array; asks: Float64Array; nonce: number | undefined }>;
+/** The image of a book follows what is stored; this often it is compared with the book itself. */
+const VERIFY_INTERVAL_MS = 1_000;
+
+/** A state to be newer than. */
+type Past = Readonly<{ bids: Float64Array; asks: Float64Array; nonce: number | undefined }>;
 
 /** Believes ccxt's live book only while every check holds, and copies its best levels at the moment they are posted. */
 export class BookChannel implements Channel {
@@ -22,8 +26,11 @@ export class BookChannel implements Channel {
   #bookTs: number | undefined;
   #ingestTs = 0;
   #lastNonce: number | undefined;
-  #posted: Image | undefined;
-  #newerThan: Image | undefined;
+  #image: BookImage | undefined;
+  #verifiedMs = -Infinity;
+  /** The image is what was posted last. */
+  #posted: Readonly<{ nonce: number | undefined }> | undefined;
+  #newerThan: Past | undefined;
   #refreshedMs = -Infinity;
   #further: Readonly<{ book: CcxtBook; snapshot: Snapshot }> | undefined;
 
@@ -71,11 +78,9 @@ export class BookChannel implements Channel {
   read(): BookEvent | null {
     const book = this.#book;
     if (book === undefined || !this.#context.live) return null;
-    const bids = bestLevels(book, book.bids, MAX_BOOK_DEPTH);
-    const asks = bestLevels(book, book.asks, MAX_BOOK_DEPTH);
-    const image: Image = { bids: bids.slice(), asks: asks.slice(), nonce: book.nonce };
-    if (this.#posted !== undefined && sameImage(this.#posted, image)) return null;
-    this.#posted = image;
+    const image = this.#upToDate(book);
+    if (image === null) return null;
+    const { bids, asks } = image;
     const exchangeSeq = this.#context.quirks.bookIds ? book.nonce : undefined;
     return {
       type: 'book',
@@ -86,6 +91,24 @@ export class BookChannel implements Channel {
       ...(this.#bookTs === undefined ? {} : { exchangeTs: this.#bookTs }),
       ingestTs: this.#ingestTs,
     };
+  }
+
+  /** Null when nothing has changed since the last post. */
+  #upToDate(book: CcxtBook): BookImage | null {
+    if (this.#image?.isOf(book) !== true) this.#image = new BookImage(book, MAX_BOOK_DEPTH);
+    const image = this.#image;
+    let changed = image.update();
+    const nowMs = this.#context.monotonic();
+    if (nowMs - this.#verifiedMs >= VERIFY_INTERVAL_MS) {
+      this.#verifiedMs = nowMs;
+      if (!image.verify()) {
+        changed = true;
+        this.#context.note(`${this.#context.key}: a level changed unseen`);
+      }
+    }
+    if (!changed && this.#posted !== undefined && this.#posted.nonce === book.nonce) return null;
+    this.#posted = { nonce: book.nonce };
+    return image;
   }
 
   subscribing(): void {}
@@ -105,7 +128,9 @@ export class BookChannel implements Channel {
   }
 
   awaitNewer(): void {
-    this.#newerThan ??= this.#posted;
+    if (this.#newerThan !== undefined || this.#posted === undefined || this.#image === undefined) return;
+    const { bids, asks } = this.#image;
+    this.#newerThan = { bids: bids.slice(), asks: asks.slice(), nonce: this.#posted.nonce };
   }
 
   repeat(): void {
@@ -156,10 +181,6 @@ export class BookChannel implements Channel {
     const bids = bestLevels(book, book.bids, MAX_BOOK_DEPTH);
     return !sameLevels(bids, than.bids) || !sameLevels(bestLevels(book, book.asks, MAX_BOOK_DEPTH), than.asks);
   }
-}
-
-function sameImage(a: Image, b: Image): boolean {
-  return a.nonce === b.nonce && sameLevels(a.bids, b.bids) && sameLevels(a.asks, b.asks);
 }
 
 function isSnapshot(value: unknown): value is Snapshot {

@@ -5,8 +5,24 @@ import type { CcxtBook, CcxtSide } from './ccxt-surface.ts';
 const LEVELS_LIMIT = 100_000;
 
 /** What we know of a book that ccxt has made; it goes when the book goes. */
-type Watched = { spoiled: boolean; range: BookRange | undefined };
+type Watched = {
+  spoiled: boolean;
+  range: BookRange | undefined;
+  readonly touch: Readonly<{ bids: Touch; asks: Touch }>;
+};
 const watched = new WeakMap<CcxtBook, Watched>();
+
+/**
+ * How deep a side was stored into since somebody last asked. `sign` times a price is its depth: it rises from the best level on,
+ * on either side.
+ */
+export type Touch = {
+  readonly sign: 1 | -1;
+  /** Depth of the deepest level stored; -Infinity: none. To be set back by whoever has read up to there. */
+  worst: number;
+  /** What lies deeper does not count. */
+  bound: number;
+};
 
 /** Whether the book was handed a value no market has. It is not touched by it, and not to be believed any more. */
 export function isSpoiled(book: CcxtBook): boolean {
@@ -18,6 +34,11 @@ export function rangeOf(book: CcxtBook): BookRange | undefined {
   return watched.get(book)?.range;
 }
 
+/** Of a guarded book. */
+export function touchOf(book: CcxtBook): Readonly<{ bids: Touch; asks: Touch }> {
+  return watched.get(book)!.touch;
+}
+
 export type GuardOptions = Readonly<{ ignoresZeroPrice: boolean; snapshotLevels: number | undefined }>;
 
 /**
@@ -27,36 +48,54 @@ export type GuardOptions = Readonly<{ ignoresZeroPrice: boolean; snapshotLevels:
 export function guardBook(book: CcxtBook, options: GuardOptions): CcxtBook {
   const { snapshotLevels } = options;
   const range = snapshotLevels === undefined ? undefined : new BookRange(book, snapshotLevels);
-  const watch: Watched = { spoiled: false, range };
+  // All that is in the book already counts as touched.
+  const touch: Watched['touch'] = {
+    bids: { sign: -1, worst: Infinity, bound: Infinity },
+    asks: { sign: 1, worst: Infinity, bound: Infinity },
+  };
+  const watch: Watched = { spoiled: false, range, touch };
   watched.set(book, watch);
-  guardSide(book.bids, watch, options.ignoresZeroPrice);
-  guardSide(book.asks, watch, options.ignoresZeroPrice);
-  if (range === undefined) return book;
+  guardSide(book.bids, watch, touch.bids, options.ignoresZeroPrice);
+  guardSide(book.asks, watch, touch.asks, options.ignoresZeroPrice);
   const reset = book.reset.bind(book);
   hide(book, 'reset', (snapshot: unknown) => {
     const answer = reset(snapshot);
-    range.replaced();
+    // Levels that the snapshot does not have are gone without having been stored.
+    touch.bids.worst = touch.asks.worst = Infinity;
+    range?.replaced();
     return answer;
   });
   return book;
 }
 
-function guardSide(side: CcxtSide, watch: Watched, ignoresZeroPrice: boolean): void {
+function guardSide(side: CcxtSide, watch: Watched, touch: Touch, ignoresZeroPrice: boolean): void {
   const store = side.storeArray.bind(side);
+  const { sign } = touch;
+  const { range } = watch;
   hide(side, 'storeArray', (level: unknown[]) => {
-    const price = Number(level[0]);
-    const size = Number(level[1]);
+    const [givenPrice, givenSize] = level;
+    const price = typeof givenPrice === 'number' ? givenPrice : Number(givenPrice);
+    const size = typeof givenSize === 'number' ? givenSize : Number(givenSize);
     if (price === 0 && ignoresZeroPrice) return;
     // The comparisons are false for NaN.
-    const sound = price > 0 && price < Infinity && size >= 0 && size < Infinity && level[1] !== null;
+    const sound = price > 0 && price < Infinity && size >= 0 && size < Infinity && givenSize !== null;
     if (!sound || side.length >= LEVELS_LIMIT) {
       watch.spoiled = true;
       return;
     }
-    level[0] = price;
-    level[1] = size;
-    watch.range?.changed(side, price);
+    if (price !== givenPrice) level[0] = price;
+    if (size !== givenSize) level[1] = size;
+    const depth = price * sign;
+    if (depth > touch.worst && depth <= touch.bound) touch.worst = depth;
+    range?.changed(side, price);
     store(level);
+  });
+  const limit = side.limit.bind(side);
+  hide(side, 'limit', () => {
+    limit();
+    // Once the cut has gone deeper than the bound, what is stored behind it is within reach again.
+    const last = side.at(-1);
+    if (last === undefined || last[0] * sign < touch.bound) touch.bound = Infinity;
   });
 }
 

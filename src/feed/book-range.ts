@@ -55,10 +55,12 @@ export class BookRange {
 
   /** Whether fewer than `least` levels of a side are known although there may be more. */
   isNarrow(least: number): boolean {
-    return [this.#book.bids, this.#book.asks].some((side) => {
-      const { bound } = side === this.#book.bids ? this.#bids : this.#asks;
-      return Number.isFinite(bound) && this.known(side, least) < least;
-    });
+    const { bids, asks } = this.#book;
+    return this.#isNarrowSide(bids, this.#bids, least) || this.#isNarrowSide(asks, this.#asks, least);
+  }
+
+  #isNarrowSide(side: CcxtSide, { bound }: SideRange, least: number): boolean {
+    return Number.isFinite(bound) && this.known(side, least) < least;
   }
 
   /** A further snapshot is being asked for. */

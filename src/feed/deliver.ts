@@ -1,4 +1,4 @@
-import type { MarketIngest, Upstream } from '../modules/market/upstream.ts';
+import type { FeedBook, MarketIngest, Upstream } from '../modules/market/upstream.ts';
 import type { ThreadEvent } from './thread-protocol.ts';
 
 type DataEvent = Extract<ThreadEvent, { type: 'book' | 'trades' | 'ticker' | 'candles' }>;
@@ -10,16 +10,10 @@ export function deliver(ingest: MarketIngest, upstream: Upstream, event: DataEve
   switch (event.type) {
     case 'book': {
       const { bids, asks, exchangeSeq, exchangeTs } = event;
-      ingest.book({
-        venue,
-        symbol,
-        bids,
-        asks,
-        ...(exchangeSeq === undefined ? {} : { exchangeSeq }),
-        ...(exchangeTs === undefined ? {} : { exchangeTs }),
-        ingestTs,
-      });
-      return;
+      const book: { -readonly [Key in keyof FeedBook]: FeedBook[Key] } = { venue, symbol, bids, asks, ingestTs };
+      if (exchangeSeq !== undefined) book.exchangeSeq = exchangeSeq;
+      if (exchangeTs !== undefined) book.exchangeTs = exchangeTs;
+      return ingest.book(book);
     }
     case 'trades':
       return ingest.trades({ venue, symbol, trades: event.trades, ingestTs });

@@ -53,6 +53,32 @@ describe('Outbox', () => {
     expect(seqs(batches).at(-1)).toBe(100);
   });
 
+  it('gathers the books of a busy venue, but lets nothing else wait for them', () => {
+    const { outbox, batches } = open({ creditBatches: 1_000 });
+    const markets = Array.from({ length: 30 }, (_, index) => `book:x:M${index}/B`);
+    for (const key of markets) {
+      const event = { type: 'book' as const, key, bids: new Float64Array(), asks: new Float64Array(), ingestTs: 0 };
+      outbox.open(key, () => event);
+    }
+    // As an exchange sends them: each market every 100 ms, one after the other.
+    for (let turn = 0; turn < 300; turn++) {
+      outbox.bookChanged(markets[turn % 30]!);
+      vi.advanceTimersByTime(turn % 3 === 0 ? 4 : 3);
+    }
+    vi.advanceTimersByTime(20);
+    expect(batches.flat()).toHaveLength(300);
+    expect(batches.length).toBeLessThanOrEqual(53);
+    outbox.bookChanged(markets[0]!);
+    vi.advanceTimersByTime(5);
+    const before = batches.length;
+    outbox.bookChanged(markets[1]!);
+    outbox.ticker(KEY, { last: '1' }, undefined, 0);
+    vi.advanceTimersByTime(1);
+    expect(batches).toHaveLength(before + 1);
+    expect(batches.at(-1)!.map(({ type }) => type)).toContain('ticker');
+    expect(batches.at(-1)!.map(({ type }) => type)).toContain('book');
+  });
+
   it('holds a bounded amount for a main thread that takes nothing, and the latest book when it comes back', () => {
     const { outbox, batches, change } = open();
     for (let round = 0; round < 1_000; round++) {

@@ -1,5 +1,5 @@
 import type { FeedCandle, FeedTicker, FeedTrade } from '../modules/market/upstream.ts';
-import type { BookEvent, Doubt, FromThread, ThreadEvent } from './thread-protocol.ts';
+import type { Batch, BookEvent, Doubt, ThreadEvent } from './thread-protocol.ts';
 
 /** One post: larger ones would keep the main thread from everything else. The rest leaves with the next. */
 const EVENTS_PER_BATCH = 500;
@@ -7,7 +7,7 @@ const EVENTS_PER_BATCH = 500;
 const CANDLES_WAITING = 600;
 
 export type OutboxSetup = Readonly<{
-  post: (message: Extract<FromThread, { type: 'batch' }>, transfer: ArrayBuffer[]) => void;
+  post: (batch: Batch) => void;
   /** Monotonic milliseconds. */
   now: () => number;
   bookIntervalMs: number;
@@ -21,7 +21,7 @@ type Lane = {
   /** At most six: data (history and running candles are two), a doubt, its end, data again. Whatever else comes is merged. */
   events: ThreadEvent[];
   bookDirty: boolean;
-  bookPostedMs: number;
+  bookDueMs: number;
   readonly readBook: (() => BookEvent | null) | undefined;
 };
 
@@ -39,6 +39,10 @@ export class Outbox {
   #conflated = 0;
   #immediate: NodeJS.Immediate | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #timerDueMs = Infinity;
+  /** Something other than books waits: it leaves at the end of the turn, and books with it. */
+  #prompt = false;
+  #booksDueMs = -Infinity;
 
   constructor(setup: OutboxSetup) {
     this.#setup = setup;
@@ -51,7 +55,7 @@ export class Outbox {
 
   /** `readBook` answers the book as it is now, or null when there is nothing new. */
   open(key: string, readBook?: () => BookEvent | null): void {
-    this.#lanes.set(key, { key, events: [], bookDirty: false, bookPostedMs: -Infinity, readBook });
+    this.#lanes.set(key, { key, events: [], bookDirty: false, bookDueMs: -Infinity, readBook });
   }
 
   close(key: string): void {
@@ -66,7 +70,13 @@ export class Outbox {
     const lane = this.#lane(key);
     if (lane.bookDirty && this.#blocked) this.#conflated += 1;
     lane.bookDirty = true;
-    this.#schedule(lane);
+    if (!this.#lanes.has(key)) return;
+    this.#pending.add(lane);
+    if (this.#prompt) return;
+    const nowMs = this.#setup.now();
+    const dueMs = this.#booksDueMs;
+    if (dueMs <= nowMs) this.#scheduleFlush();
+    else this.#wakeAt(dueMs, nowMs);
   }
 
   /** False when too many wait: they are dropped, and the caller owes a doubt. */
@@ -148,12 +158,13 @@ export class Outbox {
   #lane(key: string): Lane {
     const lane = this.#lanes.get(key);
     // A late message of a stream that was given up in the same tick: nobody is to receive it.
-    return lane ?? { key, events: [], bookDirty: false, bookPostedMs: 0, readBook: undefined };
+    return lane ?? { key, events: [], bookDirty: false, bookDueMs: 0, readBook: undefined };
   }
 
   #schedule(lane: Lane): void {
     if (!this.#lanes.has(lane.key)) return;
     this.#pending.add(lane);
+    this.#prompt = true;
     this.#scheduleFlush();
   }
 
@@ -169,49 +180,68 @@ export class Outbox {
     if (this.#blocked) return;
     const nowMs = this.#setup.now();
     const events: ThreadEvent[] = [];
-    const transfer: ArrayBuffer[] = [];
+    // A turn of the main thread costs more than what is in the batch: books of one venue share one, and join others' for nothing.
+    const gatheredMs = this.#prompt ? nowMs : this.#booksDueMs;
     let nextBookMs = Infinity;
+    let books = 0;
+    this.#prompt = false;
     for (const lane of this.#pending) {
-      if (events.length >= EVENTS_PER_BATCH) break;
-      for (const event of lane.events) {
-        if (event.type === 'trades') this.#trades -= event.trades.length;
-        events.push(event);
+      if (events.length >= EVENTS_PER_BATCH) {
+        this.#prompt = true;
+        break;
       }
       // A book that comes after a doubt cannot wait: the end of the doubt has just left.
-      const dueMs = lane.events.length > 0 ? nowMs : lane.bookPostedMs + this.#setup.bookIntervalMs;
-      lane.events = [];
+      const dueMs = lane.events.length > 0 ? nowMs : Math.max(gatheredMs, lane.bookDueMs);
+      if (lane.events.length > 0) this.#takeEvents(lane, events);
       if (lane.bookDirty && dueMs > nowMs) {
         nextBookMs = Math.min(nextBookMs, dueMs);
         continue;
       }
       this.#pending.delete(lane);
-      if (lane.bookDirty) this.#takeBook(lane, nowMs, events, transfer);
+      if (lane.bookDirty && this.#takeBook(lane, nowMs, events)) books += 1;
+    }
+    if (books > 0) {
+      // On a grid, so that a market which changes at an even pace is also posted at an even pace.
+      const { bookIntervalMs } = this.#setup;
+      this.#booksDueMs = (Math.floor(nowMs / bookIntervalMs) + 1) * bookIntervalMs;
     }
     if (events.length > 0) {
       this.#batch += 1;
-      this.#setup.post({ type: 'batch', batch: this.#batch, events }, transfer);
+      this.#setup.post({ batch: this.#batch, events });
     }
-    this.#rearm(nextBookMs - nowMs, events.length >= EVENTS_PER_BATCH);
+    if (this.#prompt) this.#scheduleFlush();
+    else if (nextBookMs < Infinity) this.#wakeAt(nextBookMs, nowMs);
   }
 
-  #takeBook(lane: Lane, nowMs: number, events: ThreadEvent[], transfer: ArrayBuffer[]): void {
+  #takeEvents(lane: Lane, events: ThreadEvent[]): void {
+    for (const event of lane.events) {
+      if (event.type === 'trades') this.#trades -= event.trades.length;
+      events.push(event);
+    }
+    lane.events = [];
+  }
+
+  #takeBook(lane: Lane, nowMs: number, events: ThreadEvent[]): boolean {
     lane.bookDirty = false;
     const book = lane.readBook?.();
-    if (book === null || book === undefined) return;
-    lane.bookPostedMs = nowMs;
+    if (book === null || book === undefined) return false;
+    // Half of it: two posts of one market may be a turn of the grid apart, and a timer is never exact.
+    lane.bookDueMs = nowMs + this.#setup.bookIntervalMs / 2;
     events.push(book);
-    transfer.push(book.bids.buffer, book.asks.buffer);
+    return true;
   }
 
-  #rearm(waitMs: number, more: boolean): void {
-    if (more) return this.#scheduleFlush();
-    if (waitMs === Infinity || this.#timer !== undefined) return;
+  #wakeAt(dueMs: number, nowMs: number): void {
+    if (this.#timerDueMs <= dueMs) return;
+    clearTimeout(this.#timer);
+    this.#timerDueMs = dueMs;
     this.#timer = setTimeout(
       () => {
         this.#timer = undefined;
+        this.#timerDueMs = Infinity;
         this.#scheduleFlush();
       },
-      Math.max(1, waitMs),
+      Math.max(1, Math.ceil(dueMs - nowMs)),
     );
   }
 

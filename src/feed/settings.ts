@@ -16,7 +16,7 @@ export type VenueSettings = Readonly<{
 export type FeedLimits = Readonly<{
   /** How long an upstream stays subscribed after the last `unwant`: ccxt breaks streams that are dropped and taken up again at once. */
   lingerMs: number;
-  /** A book is posted at most this often; its first change in a while at once. */
+  /** The books of a venue are posted together, at most this often; the first change in a while at once. */
   bookIntervalMs: number;
   /** Batches on their way to the main thread that it has not taken yet. */
   creditBatches: number;

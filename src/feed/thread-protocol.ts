@@ -1,6 +1,7 @@
 import type { FeedCandle, FeedTicker, FeedTrade, Upstream } from '../modules/market/upstream.ts';
 import type { Market } from '../protocol/market.ts';
 import type { Timeframe } from '../protocol/streams.ts';
+import type { PackedBatch } from './batch-wire.ts';
 import type { FeedLimits, VenueSettings } from './settings.ts';
 
 /** What the main thread and a venue's thread say to each other. Plain data only: it crosses by structured clone. */
@@ -89,9 +90,12 @@ export type Pulse = Readonly<{
   cpuMs: number;
 }>;
 
+/** What leaves the outbox at once. Numbers rise by 1; the main thread acknowledges them in steps. */
+export type Batch = Readonly<{ batch: number; events: readonly ThreadEvent[] }>;
+
 export type FromThread =
   | Readonly<{ type: 'ready'; markets: readonly Market[]; capabilities: VenueCapabilities }>
-  | Readonly<{ type: 'batch'; batch: number; events: readonly ThreadEvent[] }>
+  | PackedBatch
   | Readonly<{ type: 'pulse'; pulse: Pulse }>
   /** How talking to the exchange went: loading its markets or opening a connection. */
   | Readonly<{ type: 'attempt'; what: 'markets' | 'connection'; error: string | null }>

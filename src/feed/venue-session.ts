@@ -12,6 +12,7 @@ import { RouteTable, requestId } from './route-table.ts';
 import { SanityBands } from './sanity-band.ts';
 import type { FeedLimits } from './settings.ts';
 import type { SessionGauges } from './session-gauges.ts';
+import { SymbolNames } from './symbol-names.ts';
 import { messageOf, note } from './thread-notes.ts';
 import type { Doubt, FromThread } from './thread-protocol.ts';
 import type { Subscription, UpstreamHost } from './upstream-session.ts';
@@ -48,6 +49,7 @@ export class VenueSession implements TapSink<Subscription> {
   readonly #routes = new RouteTable();
   readonly #touched = new Set<UpstreamSession>();
   readonly #refused = new Set<UpstreamSession>();
+  readonly #symbols = new SymbolNames();
   #tap: TappedExchange<Subscription> | undefined;
   #check: FrameCheck = {};
   #frameTs: number | undefined;
@@ -112,6 +114,7 @@ export class VenueSession implements TapSink<Subscription> {
 
   /** The exchange's listing has been loaded again: what it refused it may offer now. */
   listingChanged(): void {
+    this.#symbols.clear();
     for (const { key, upstream } of this.#refused) {
       this.unwant(key);
       this.want(upstream);
@@ -367,8 +370,9 @@ export class VenueSession implements TapSink<Subscription> {
   }
 
   #checkContext(exchange: CcxtExchange): CheckContext {
+    this.#symbols.clear();
     return {
-      symbolOf: (marketId) => exchange.safeSymbol(marketId, undefined, '-', 'spot'),
+      symbolOf: (marketId) => this.#symbols.of(exchange, marketId),
       market: (symbol) => exchange.markets?.[symbol],
       book: (symbol) => exchange.orderbooks[symbol],
     };

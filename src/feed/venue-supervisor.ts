@@ -4,6 +4,8 @@ import type { MarketIngest, Upstream, VenueHealth } from '../modules/market/upst
 import { upstreamKey } from '../modules/market/upstream.ts';
 import type { Log } from '../platform/log.ts';
 import type { StreamState } from '../protocol/messages.ts';
+import type { PackedBatch } from './batch-wire.ts';
+import { BatchUnpacker } from './batch-wire.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import { deliver } from './deliver.ts';
 import type { FeedMetrics } from './feed-metrics.ts';
@@ -21,6 +23,8 @@ const NUDGES_BEFORE_RECYCLING = 4;
 const RECYCLE_PAUSE_MS = 60_000;
 /** Changes that ccxt holds back for snapshots that never come; a healthy start holds a few hundred. */
 const HELD_BACK_LIMIT = 50_000;
+/** Share of the credit that is used up before it is given back. */
+const ACK_SHARE = 0.25;
 const HEAP_LIMIT_BYTES = 800 * 1024 * 1024;
 
 export type SupervisorSetup = Readonly<{
@@ -56,9 +60,13 @@ export class VenueSupervisor {
   #reconnectsOfPastThreads = 0;
   #framesAtHealth = 0;
   #lagMs: number[] = [];
+  #unpacker = new BatchUnpacker();
+  readonly #ackStep: number;
+  readonly #take = (event: ThreadEvent): void => this.#onEvent(event);
 
   constructor(setup: SupervisorSetup) {
     this.#setup = setup;
+    this.#ackStep = Math.max(1, Math.floor(setup.limits.creditBatches * ACK_SHARE));
     this.venue = setup.settings.venue;
     this.#circuit = new CircuitBreaker(setup.limits.circuit, setup.random);
     this.#state = { status: 'resyncing', since: setup.clock.now(), reason: 'starting' };
@@ -110,6 +118,7 @@ export class VenueSupervisor {
   #startThread(): void {
     const { settings, limits } = this.#setup;
     this.#ready = false;
+    this.#unpacker = new BatchUnpacker();
     this.#startedMs = this.#lastPulseMs = this.#setup.clock.monotonic();
     const thread = new ThreadLink(
       { settings, limits, bannedUntil: this.#bannedUntil },
@@ -166,13 +175,12 @@ export class VenueSupervisor {
   // --- what the thread tells ---
 
   #onMessage(message: FromThread): void {
+    if (message instanceof Float64Array) return this.#onBatch(message);
     switch (message.type) {
       case 'ready':
         return this.#onReady(message);
       case 'batch':
-        for (const event of message.events) this.#onEvent(event);
-        this.#thread?.send({ type: 'ack', batch: message.batch });
-        return;
+        return this.#onBatch(message);
       case 'pulse':
         return this.#onPulse(message.pulse);
       case 'attempt':
@@ -184,6 +192,12 @@ export class VenueSupervisor {
       case 'note':
         this.#setup.log[message.level]({ event: message.event, venue: this.venue, detail: message.detail });
     }
+  }
+
+  #onBatch(packed: PackedBatch): void {
+    const batch = this.#unpacker.unpack(packed, this.#take);
+    // In steps, since an answer to each batch would wake the thread as often as the exchange does.
+    if (batch % this.#ackStep === 0) this.#thread?.send({ type: 'ack', batch });
   }
 
   #onReady({ markets, capabilities }: Extract<FromThread, { type: 'ready' }>): void {

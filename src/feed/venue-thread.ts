@@ -6,6 +6,7 @@ import type { Upstream } from '../modules/market/upstream.ts';
 import { upstreamKey } from '../modules/market/upstream.ts';
 import type { TappedExchange, TapSink } from './adapter-ccxt.ts';
 import { loadExchangeClass, tapExchange } from './adapter-ccxt.ts';
+import { BatchPacker } from './batch-wire.ts';
 import { capabilitiesOf } from './legs.ts';
 import { marketList } from './market-list.ts';
 import { Outbox } from './outbox.ts';
@@ -32,7 +33,7 @@ export type ThreadSetup = Readonly<{
   thread: ThreadSettings;
   clock: Clock;
   random: Random;
-  post: (message: FromThread, transfer?: ArrayBuffer[]) => void;
+  post: (message: FromThread) => void;
 }>;
 
 /** One venue's side of the thread boundary: loads the markets, then serves the main thread's wishes. */
@@ -41,6 +42,7 @@ export class VenueThread {
   readonly #quirks: VenueQuirks;
   readonly #budget: RequestBudget;
   readonly #outbox: Outbox;
+  readonly #packer = new BatchPacker();
   readonly #gauges = new SessionGauges();
   readonly #session: VenueSession;
   readonly #earlyWants = new Map<string, Upstream>();
@@ -57,7 +59,7 @@ export class VenueThread {
     const rates = settings.sandboxUrl === undefined ? this.#quirks.rates : SANDBOX_RATES;
     this.#budget = new RequestBudget(rates, setup.clock, bannedUntil);
     this.#outbox = new Outbox({
-      post: setup.post,
+      post: (batch) => setup.post(this.#packer.pack(batch)),
       now: () => setup.clock.monotonic(),
       bookIntervalMs: limits.bookIntervalMs,
       creditBatches: limits.creditBatches,

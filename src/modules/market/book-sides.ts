@@ -29,54 +29,85 @@ function isSoundSide(side: Float64Array, direction: Direction, depth: number): b
   return true;
 }
 
-/** The top of one side as it was last published: price, size, price, size ... in one buffer that is reused. */
+/** The top of one side as it was last published, with the texts of its prices: most of them stay from change to change. */
 export class PublishedSide {
   readonly #direction: Direction;
-  readonly #values: Float64Array;
+  readonly #depth: number;
+  /** Price, size, price, size ...; two buffers that take turns. */
+  #values: Float64Array;
+  #spare: Float64Array;
+  #prices: string[] = [];
+  #sparePrices: string[] = [];
+
   #length = 0;
 
   constructor(direction: Direction, depth: number) {
     this.#direction = direction;
+    this.#depth = depth;
     this.#values = new Float64Array(depth * 2);
-  }
-
-  replace(side: Float64Array): void {
-    this.#length = Math.min(side.length, this.#values.length);
-    this.#values.set(side.length === this.#length ? side : side.subarray(0, this.#length));
+    this.#spare = new Float64Array(depth * 2);
   }
 
   levels(texts: LevelTexts, limit = Infinity): Level[] {
     const levels: Level[] = [];
-    const end = Math.min(this.#length, limit * 2);
-    for (let index = 0; index < end; index += 2) {
-      levels.push([texts.price(this.#values[index]!), texts.size(this.#values[index + 1]!)]);
-    }
+    const count = Math.min(this.#length, limit);
+    for (let rank = 0; rank < count; rank++)
+      levels.push([this.#prices[rank]!, texts.size(this.#values[rank * 2 + 1]!)]);
     return levels;
   }
 
-  /** What turns the published side into the top of `next`: absolute sizes, "0" for a level that is gone or fell out of the tier. */
-  changesTo(next: Float64Array, texts: LevelTexts): Level[] {
+  /** Becomes the top of `next`, with all texts made anew. */
+  replace(next: Float64Array, texts: LevelTexts): void {
+    this.#length = 0;
+    this.change(next, texts);
+  }
+
+  /**
+   * Becomes the top of `next`; answers what turns one into the other: absolute sizes, "0" for a level that is gone or fell out
+   * of the tier.
+   */
+  change(next: Float64Array, texts: LevelTexts): Level[] {
     const changes: Level[] = [];
     const old = this.#values;
-    const oldEnd = this.#length;
-    const nextEnd = Math.min(next.length, old.length);
+    const oldPrices = this.#prices;
+    const prices = this.#sparePrices;
+    const direction = this.#direction;
+    const oldCount = this.#length;
+    const count = Math.min(next.length >> 1, this.#depth);
     let from = 0;
     let to = 0;
-    while (from < oldEnd && to < nextEnd) {
-      const gap = (next[to]! - old[from]!) * this.#direction;
+    while (from < oldCount && to < count) {
+      const price = next[to * 2]!;
+      const gap = (price - old[from * 2]!) * direction;
       if (gap > 0) {
-        changes.push([texts.price(old[from]!), '0']);
-        from += 2;
+        changes.push([oldPrices[from]!, '0']);
+        from += 1;
         continue;
       }
-      if (gap < 0 || next[to + 1] !== old[from + 1]) {
-        changes.push([texts.price(next[to]!), texts.size(next[to + 1]!)]);
+      const size = next[to * 2 + 1]!;
+      if (gap < 0) {
+        const text = texts.price(price);
+        prices[to] = text;
+        changes.push([text, texts.size(size)]);
+      } else {
+        const text = oldPrices[from]!;
+        prices[to] = text;
+        if (size !== old[from * 2 + 1]) changes.push([text, texts.size(size)]);
+        from += 1;
       }
-      if (gap === 0) from += 2;
-      to += 2;
+      to += 1;
     }
-    for (; from < oldEnd; from += 2) changes.push([texts.price(old[from]!), '0']);
-    for (; to < nextEnd; to += 2) changes.push([texts.price(next[to]!), texts.size(next[to + 1]!)]);
+    for (; from < oldCount; from++) changes.push([oldPrices[from]!, '0']);
+    for (; to < count; to++) {
+      const text = texts.price(next[to * 2]!);
+      prices[to] = text;
+      changes.push([text, texts.size(next[to * 2 + 1]!)]);
+    }
+    prices.length = count;
+    this.#spare.set(next.length === count * 2 ? next : next.subarray(0, count * 2));
+    [this.#values, this.#spare] = [this.#spare, old];
+    [this.#prices, this.#sparePrices] = [prices, oldPrices];
+    this.#length = count;
     return changes;
   }
 }

@@ -79,8 +79,8 @@ export class BookTier {
     if (!this.line.flowing) return this.#begin(book);
     const stamp = stampOf(book);
     const texts = this.#view.texts();
-    const bids = this.#bids.changesTo(book.bids, texts);
-    const asks = this.#asks.changesTo(book.asks, texts);
+    const bids = this.#bids.change(book.bids, texts);
+    const asks = this.#asks.change(book.asks, texts);
     if (bids.length === 0 && asks.length === 0) {
       if (stamp.exchangeSeq === this.#stamp.exchangeSeq) return false;
       const waitMs = POSITION_INTERVAL_MS - this.#pacer.idleMs;
@@ -89,7 +89,7 @@ export class BookTier {
         return false;
       }
     }
-    this.#take(book);
+    this.#stamp = stamp;
     const delta: BookDelta = { bids, asks };
     const nowMs = this.#clock.monotonic();
     if (nowMs - this.#checksumMs >= CHECKSUM_INTERVAL_MS) {
@@ -101,8 +101,9 @@ export class BookTier {
   }
 
   #take(book: FeedBook): void {
-    this.#bids.replace(book.bids);
-    this.#asks.replace(book.asks);
+    const texts = this.#view.texts();
+    this.#bids.replace(book.bids, texts);
+    this.#asks.replace(book.asks, texts);
     this.#stamp = stampOf(book);
   }
 

@@ -26,40 +26,68 @@ export function wireDecimal(text: unknown, decimals: number): string | null {
 
 /**
  * Wire texts of book levels. Two different doubles never share a price text, and a size that is there never reads zero:
- * both would make a delta mean something else than the level it came from. Remembers recent texts, since a level that
- * changes in one tier changes in the others too and prices come back all the time.
+ * both would make a delta mean something else than the level it came from.
  */
 export class LevelTexts {
-  readonly #decimals: MarketDecimals;
-  readonly #prices = new Map<number, string>();
-  readonly #sizes = new Map<number, string>();
+  readonly #price: DecimalWriter;
+  readonly #size: DecimalWriter;
 
   constructor(decimals: MarketDecimals) {
-    this.#decimals = decimals;
+    this.#price = new DecimalWriter(decimals.price, (canonical, value) => Number(canonical) === value);
+    this.#size = new DecimalWriter(decimals.size, (canonical) => Number(canonical) > 0);
   }
 
   price(value: number): string {
-    const known = this.#prices.get(value);
-    if (known !== undefined) return known;
-    const canonical = canonicalFromNumber(value, this.#decimals.price);
-    return remember(this.#prices, value, Number(canonical) === value ? canonical : plainText(value));
+    return this.#price.write(value);
   }
 
   size(value: number): string {
-    const known = this.#sizes.get(value);
-    if (known !== undefined) return known;
-    const canonical = canonicalFromNumber(value, this.#decimals.size);
-    return remember(this.#sizes, value, Number(canonical) > 0 ? canonical : plainText(value));
+    return this.#size.write(value);
   }
 }
 
-/** Texts per book and kind; past it the memory starts anew, which costs one formatting per live level. */
+/** With more the sum in `write` would leave the integers that are fast. */
+const FAST_DECIMALS_LIMIT = 9;
+/** Integers up to here have at most the 15 digits that a double carries faithfully. */
+const FAST_INTEGER_LIMIT = 1e15;
+/** Texts that took the long way are remembered; past this the memory starts anew. */
 const TEXTS_LIMIT = 2_048;
 
-function remember(texts: Map<number, string>, value: number, text: string): string {
-  if (texts.size >= TEXTS_LIMIT) texts.clear();
-  texts.set(value, text);
-  return text;
+/** The canonical text of doubles, with a short way for those that are a whole number of the market's smallest units. */
+class DecimalWriter {
+  readonly #decimals: number;
+  /** Ten to the power of the decimals; 0 where the short way is closed. */
+  readonly #scale: number;
+  readonly #isFaithful: (canonical: string, value: number) => boolean;
+  readonly #texts = new Map<number, string>();
+
+  constructor(decimals: number, isFaithful: (canonical: string, value: number) => boolean) {
+    this.#decimals = decimals;
+    this.#scale = decimals <= FAST_DECIMALS_LIMIT ? 10 ** decimals : 0;
+    this.#isFaithful = isFaithful;
+  }
+
+  write(value: number): string {
+    const scale = this.#scale;
+    const units = Math.round(value * scale);
+    // The quotient of two exact integers is rounded once: it is `value` only if `value` is the double of that very decimal.
+    if (units > 0 && units < FAST_INTEGER_LIMIT && units / scale === value) {
+      if (scale === 1) return `${units}`;
+      const whole = Math.floor(units / scale);
+      return `${whole}.${`${units - whole * scale + scale}`.slice(1)}`;
+    }
+    return this.#writeSlowly(value);
+  }
+
+  #writeSlowly(value: number): string {
+    const known = this.#texts.get(value);
+    if (known !== undefined) return known;
+    const canonical = canonicalFromNumber(value, this.#decimals);
+    const text = this.#isFaithful(canonical, value) ? canonical : plainText(value);
+    if (this.#texts.size >= TEXTS_LIMIT) this.#texts.clear();
+    this.#texts.set(value, text);
+    return text;
+  }
 }
 
 function plainText(value: number): string {

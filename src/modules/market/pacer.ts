@@ -1,11 +1,18 @@
 import type { Clock } from '../../kernel/clock.ts';
 
 /**
- * At most one run per interval: at once when the last is long enough ago, else by one timer at the interval's end.
+ * A run that is due within this share of the interval happens at once: what comes at the same pace as it may leave, a little
+ * early or late each time, would be held and woken up for every other time. What is early is added to the next interval.
+ */
+const EARLY_SHARE = 0.25;
+
+/**
+ * At most one run per interval, in the mean: at once when the last is long enough ago, else by one timer at the interval's end.
  * The phase is the caller's own, not a grid shared by all: a source that ticks at the same pace would wait half an interval on a grid.
  */
 export class Pacer {
   readonly #intervalMs: number;
+  readonly #earlyMs: number;
   readonly #clock: Clock;
   readonly #run: () => boolean;
   #lastMs = -Infinity;
@@ -14,6 +21,7 @@ export class Pacer {
   /** `run` answers whether it did anything; an idle run does not start a new interval. */
   constructor(intervalMs: number, clock: Clock, run: () => boolean) {
     this.#intervalMs = intervalMs;
+    this.#earlyMs = intervalMs * EARLY_SHARE;
     this.#clock = clock;
     this.#run = run;
   }
@@ -25,7 +33,7 @@ export class Pacer {
 
   request(): void {
     const waitMs = this.#intervalMs - this.idleMs;
-    if (waitMs <= 0) this.runNow();
+    if (waitMs <= this.#earlyMs) this.runNow();
     else this.wakeIn(waitMs);
   }
 
@@ -37,7 +45,9 @@ export class Pacer {
   runNow(): void {
     this.cancel();
     const startedMs = this.#clock.monotonic();
-    if (this.#run()) this.#lastMs = startedMs;
+    if (!this.#run()) return;
+    const earlyMs = Math.min(this.#earlyMs, Math.max(0, this.#lastMs + this.#intervalMs - startedMs));
+    this.#lastMs = startedMs + earlyMs;
   }
 
   cancel(): void {

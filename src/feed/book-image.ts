@@ -1,0 +1,123 @@
+import type { Touch } from './book-guard.ts';
+import { rangeOf, touchOf } from './book-guard.ts';
+import type { CcxtBook, CcxtSide } from './ccxt-surface.ts';
+
+/**
+ * The best levels of one of ccxt's sides as one flat array, kept up to date by reading only as deep as something was stored:
+ * what lies beyond cannot have changed, but for the far end, where levels come into view and drop out of it.
+ */
+class SideImage {
+  readonly #values: Float64Array<ArrayBuffer>;
+  #length = 0;
+
+  constructor(limit: number) {
+    this.#values = new Float64Array(limit * 2);
+  }
+
+  /** A view: true until the next call of `update`. */
+  get levels(): Float64Array<ArrayBuffer> {
+    return this.#values.subarray(0, this.#length * 2);
+  }
+
+  /** Takes over the `count` best levels of `side`; answers whether any of them may have changed. */
+  update(side: CcxtSide, touch: Touch, count: number): boolean {
+    const worst = touch.worst;
+    touch.worst = -Infinity;
+    const before = this.#length;
+    const head = worst === -Infinity ? 0 : rankAfter(count, worst, (rank) => touch.sign * side[rank]![0]);
+    const changed = head > 0 || worst > -Infinity || count !== before;
+    if (changed && !this.#splice(side, touch, count, head, worst)) this.#copy(side, 0, count);
+    this.#length = count;
+    touch.bound = count === this.#values.length / 2 ? touch.sign * side[count - 1]![0] : Infinity;
+    return changed;
+  }
+
+  /** Reads everything anew; answers whether the image had been true. */
+  verify(side: CcxtSide): boolean {
+    for (let rank = 0; rank < this.#length; rank++) {
+      const level = side[rank];
+      if (level?.[0] === this.#values[rank * 2] && level?.[1] === this.#values[rank * 2 + 1]) continue;
+      this.#copy(side, 0, this.#length);
+      return false;
+    }
+    return true;
+  }
+
+  /** False when the side does not end as it should: then it was changed in a way that nobody saw. */
+  #splice(side: CcxtSide, touch: Touch, count: number, head: number, worst: number): boolean {
+    const values = this.#values;
+    const oldHead = worst === -Infinity ? 0 : rankAfter(this.#length, worst, (rank) => touch.sign * values[rank * 2]!);
+    const kept = Math.min(this.#length - oldHead, count - head);
+    if (kept > 0 && head !== oldHead) values.copyWithin(head * 2, oldHead * 2, (oldHead + kept) * 2);
+    this.#copy(side, 0, head);
+    this.#copy(side, head + Math.max(0, kept), count);
+    return count === 0 || values[count * 2 - 2] === side[count - 1]![0];
+  }
+
+  #copy(side: CcxtSide, from: number, to: number): void {
+    const values = this.#values;
+    for (let rank = from; rank < to; rank++) {
+      const level = side[rank]!;
+      values[rank * 2] = level[0];
+      values[rank * 2 + 1] = level[1];
+    }
+  }
+}
+
+/** The first of `count` ranks whose key is greater than `key`; keys rise with the rank. */
+function rankAfter(count: number, key: number, keyOf: (rank: number) => number): number {
+  let low = 0;
+  let high = count;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (keyOf(middle) <= key) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The best levels of one book. A new book of ccxt's needs a new image. */
+export class BookImage {
+  readonly #book: CcxtBook;
+  readonly #limit: number;
+  readonly #bids: SideImage;
+  readonly #asks: SideImage;
+
+  constructor(book: CcxtBook, limit: number) {
+    this.#book = book;
+    this.#limit = limit;
+    this.#bids = new SideImage(limit);
+    this.#asks = new SideImage(limit);
+  }
+
+  get bids(): Float64Array<ArrayBuffer> {
+    return this.#bids.levels;
+  }
+
+  get asks(): Float64Array<ArrayBuffer> {
+    return this.#asks.levels;
+  }
+
+  isOf(book: CcxtBook): boolean {
+    return this.#book === book;
+  }
+
+  /** Takes over what has been stored since the last call; answers whether a level of the image may have changed. */
+  update(): boolean {
+    const { bids, asks } = this.#book;
+    const touch = touchOf(this.#book);
+    const bidsChanged = this.#bids.update(bids, touch.bids, this.#known(bids));
+    const asksChanged = this.#asks.update(asks, touch.asks, this.#known(asks));
+    return bidsChanged || asksChanged;
+  }
+
+  /** Compares with the book level by level, after `update`; mends and answers false when they differ. */
+  verify(): boolean {
+    const bidsTrue = this.#bids.verify(this.#book.bids);
+    return this.#asks.verify(this.#book.asks) && bidsTrue;
+  }
+
+  #known(side: CcxtSide): number {
+    return rangeOf(this.#book)?.known(side, this.#limit) ?? Math.min(this.#limit, side.length);
+  }
+}
