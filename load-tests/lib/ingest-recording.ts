@@ -6,8 +6,13 @@ import { join } from 'node:path';
 
 export type IngestRecording = Readonly<{ folder: string; symbols: readonly string[]; remove(): Promise<void> }>;
 
+/** Its only file. */
+export const RECORDING_NAME = 'depth.jsonl';
+/** Of each market. */
+export const UPDATES_PER_SECOND = 10;
+
 const START_US = 1_700_000_000_000_000;
-const UPDATE_US = 100_000;
+const UPDATE_US = 1_000_000 / UPDATES_PER_SECOND;
 const BOOK_LEVELS = 400;
 const MIDDLE_TICK = 1_000_000;
 const FIRST_ID = 1_000;
@@ -21,7 +26,7 @@ export async function makeIngestRecording(
 ): Promise<IngestRecording> {
   const folder = await mkdtemp(join(tmpdir(), 'tidewire-ingest-'));
   const names = Array.from({ length: options.symbols }, (_, index) => `Q${String(index).padStart(3, '0')}`);
-  const file = createWriteStream(join(folder, 'depth.jsonl'));
+  const file = createWriteStream(join(folder, RECORDING_NAME));
   const add = async (line: object): Promise<void> => {
     if (!file.write(`${JSON.stringify(line)}\n`)) await once(file, 'drain');
   };

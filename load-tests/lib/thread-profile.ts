@@ -44,7 +44,7 @@ export async function profileThreads(inspectPort: number, urlPart: string, forMs
   return shareOut(profiles);
 }
 
-/** Microseconds of CPU time that the main thread of the same process spent per owner of code; `ownerOf` gets a file's URL. */
+/** Shares of the time that the main thread of the same process was not idle, per owner of code; `ownerOf` gets a file's URL. */
 export async function profileMainThread<Owner extends string>(
   inspectPort: number,
   forMs: number,
@@ -76,10 +76,14 @@ export async function profileMainThread<Owner extends string>(
       return [node.id, null] as const;
     }),
   );
+  let busy = 0;
   profile.samples.forEach((node, index) => {
+    if (byId.get(node)!.callFrame.functionName === '(idle)') return;
+    busy += profile.timeDeltas[index]!;
     const owner = owners.get(node);
     if (owner) spent[owner] = (spent[owner] ?? 0) + profile.timeDeltas[index]!;
   });
+  for (const owner of Object.keys(spent) as Owner[]) spent[owner]! /= busy;
   return spent;
 }
 
