@@ -190,7 +190,7 @@ function verdict(judged: boolean, ratio: number): string {
 }
 
 console.log(describeConditions());
-const part = process.env.PART ?? 'both';
+const part = process.env.INGEST_PART ?? 'both';
 const kept = [part === 'paced' || (await runSaturated()), part === 'saturated' || (await runPaced())];
 console.log(`budget: ours, both threads together, at most ${RATIO_BUDGET} of ccxt's, for Binance depth`);
 process.exitCode = kept.every(Boolean) ? 0 : 1;
