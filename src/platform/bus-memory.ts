@@ -28,6 +28,9 @@ export class MemoryBus implements MarketBus {
 
   async start(): Promise<void> {}
 
+  /** Nothing comes from elsewhere. */
+  setPatience(): void {}
+
   async stop(): Promise<void> {
     for (const [stream, openings] of this.#openings) {
       for (const opening of openings) opening.closed = true;

@@ -7,6 +7,8 @@ import { messageFrame, partitionFor } from './bus-redis-frames.ts';
 const LEASED_STREAMS_LIMIT = 20_000;
 /** Gateways that may want one stream. */
 const LEASES_PER_STREAM_LIMIT = 1_000;
+/** Gateways whose patience is known. More of them are served like the others. */
+const GATEWAYS_LIMIT = 1_000;
 /** Heads are the largest frames: a gateway that comes back asks for all at once, and live messages must get through in between. */
 const HEADS_PER_TURN = 20;
 const HEADS_PAUSE_MS = 10;
@@ -41,6 +43,9 @@ export class FeedSide {
   readonly #wanted: number[];
   /** The counts at the last tick. */
   readonly #beaten: number[];
+  /** Per gateway, how late messages may be, and when that is not true any more. */
+  readonly #patience = new Map<string, Readonly<{ ms: number; endsMs: number }>>();
+  #windowMs = 0;
   readonly #owedHeads = new Set<string>();
   #headTimer: NodeJS.Timeout | undefined;
 
@@ -53,6 +58,11 @@ export class FeedSide {
 
   get streams(): number {
     return this.#leases.size;
+  }
+
+  /** How long messages may wait for each other: the least patient gateway decides. */
+  get windowMs(): number {
+    return this.#windowMs;
   }
 
   holds(stream: string): boolean {
@@ -75,6 +85,10 @@ export class FeedSide {
   }
 
   onWant(frame: WantFrame): void {
+    if (this.#patience.has(frame.g) || this.#patience.size < GATEWAYS_LIMIT) {
+      this.#patience.set(frame.g, { ms: frame.p, endsMs: this.#setup.monotonic() + this.#setup.wantTtlMs });
+      this.#chooseWindow();
+    }
     for (const stream of frame.s) {
       if (frame.t === 'drop') this.#unlease(stream, frame.g);
       else this.#lease(stream, frame.g, frame.heads);
@@ -94,6 +108,8 @@ export class FeedSide {
       send(channels.partition(index), JSON.stringify(beat));
     });
     const nowMs = this.#setup.monotonic();
+    for (const [gateway, { endsMs }] of this.#patience) if (endsMs <= nowMs) this.#patience.delete(gateway);
+    this.#chooseWindow();
     for (const [stream, leases] of this.#leases) {
       for (const [gateway, endsMs] of leases) {
         if (endsMs <= nowMs) this.#unlease(stream, gateway);
@@ -106,6 +122,11 @@ export class FeedSide {
     for (const stream of this.#leases.keys()) this.#setup.close(stream);
     this.#leases.clear();
     this.#owedHeads.clear();
+  }
+
+  #chooseWindow(): void {
+    const all = [...this.#patience.values()].map(({ ms }) => ms);
+    this.#windowMs = all.length === 0 ? 0 : Math.min(...all);
   }
 
   #lease(stream: string, gateway: string, wantsHead: boolean): void {

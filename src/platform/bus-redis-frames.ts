@@ -10,6 +10,8 @@ import type { StreamHead } from './bus.ts';
  * anything is done with it, once per process and message.
  */
 const FRAME_LIMIT_CHARS = 8_388_608;
+/** Whoever hears a stream notices more. */
+export const PATIENCE_LIMIT_MS = 50;
 /** Streams named in one control frame. */
 export const STREAMS_PER_FRAME = 200;
 
@@ -39,6 +41,8 @@ const WantFrameSchema = z.strictObject({
   s: z.array(StreamName).max(STREAMS_PER_FRAME),
   /** Whether the heads are wanted too, or only the lease renewed. */
   heads: z.boolean(),
+  /** How late messages may be, milliseconds. Said with each frame: the last one counts. */
+  p: z.int().min(0).max(PATIENCE_LIMIT_MS),
 });
 
 type MessageFrame = Readonly<{ t: 'message'; f: string; n: number; m: StreamMessage; json: string }>;

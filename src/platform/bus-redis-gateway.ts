@@ -1,7 +1,7 @@
 import type { StreamPosition } from '../protocol/messages.ts';
 import type { BusDelivery, BusSink, BusSubscription } from './bus.ts';
 import type { BusChannels, DataFrame, FeedFrame, WantFrame } from './bus-redis-frames.ts';
-import { STREAMS_PER_FRAME, headOf, partitionFor } from './bus-redis-frames.ts';
+import { PATIENCE_LIMIT_MS, STREAMS_PER_FRAME, headOf, partitionFor } from './bus-redis-frames.ts';
 
 /** Feeds heard on one partition; more than an installation has. Strangers past it are not followed, and forgotten when silent. */
 const FEEDS_PER_PARTITION_LIMIT = 256;
@@ -48,6 +48,7 @@ export class GatewaySide {
   readonly #streams = new Map<string, RemoteStream>();
   readonly #partitions = new Map<number, Partition>();
   #askScheduled = false;
+  #patienceMs = 0;
 
   constructor(setup: GatewaySideSetup) {
     this.#setup = setup;
@@ -138,6 +139,14 @@ export class GatewaySide {
       }
     }
     this.#askSoon();
+  }
+
+  /** Told at once; a frame that is lost is made good by the next renewal. */
+  setPatience(ms: number): void {
+    const patienceMs = Math.min(PATIENCE_LIMIT_MS, Math.max(0, Math.round(ms)));
+    if (patienceMs === this.#patienceMs) return;
+    this.#patienceMs = patienceMs;
+    this.#sendWant({ t: 'want', s: [], heads: false });
   }
 
   /** Keeps the leases at the feeds from running out. */
@@ -297,9 +306,13 @@ export class GatewaySide {
 
   #sendWants(t: WantFrame['t'], names: readonly string[], heads: boolean): void {
     for (let from = 0; from < names.length; from += STREAMS_PER_FRAME) {
-      const frame: WantFrame = { t, g: this.#setup.nodeRun, s: names.slice(from, from + STREAMS_PER_FRAME), heads };
-      this.#setup.send(this.#setup.channels.wants, JSON.stringify(frame));
+      this.#sendWant({ t, s: names.slice(from, from + STREAMS_PER_FRAME), heads });
     }
+  }
+
+  #sendWant(wanted: Pick<WantFrame, 't' | 's' | 'heads'>): void {
+    const frame: WantFrame = { ...wanted, g: this.#setup.nodeRun, p: this.#patienceMs };
+    this.#setup.send(this.#setup.channels.wants, JSON.stringify(frame));
   }
 }
 

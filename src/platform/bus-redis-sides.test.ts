@@ -49,7 +49,7 @@ function feedRig() {
 }
 
 function want(heads = true, streams = [STREAM]): WantFrame {
-  return { t: 'want', g: 'gateway/1', s: streams, heads };
+  return { t: 'want', g: 'gateway/1', s: streams, heads, p: 0 };
 }
 
 /** A gateway's half, what it asks for, and the promise of its subscription in the test's hand. */
@@ -93,6 +93,48 @@ async function synced() {
   expect(follower).toMatchObject({ heads: 1, violations: [] });
   return { feed, gateway, follower, open, carry };
 }
+
+describe('patience', () => {
+  it('of the least patient gateway decides, and counts no longer than its lease', () => {
+    const { side } = feedRig();
+    const says = (g: string, p: number) => side.onWant({ ...want(false, []), g, p });
+    expect(side.windowMs).toBe(0);
+    says('gateway/1', 25);
+    expect(side.windowMs).toBe(25);
+    says('gateway/2', 0);
+    expect(side.windowMs).toBe(0);
+    says('gateway/2', 10);
+    expect(side.windowMs).toBe(10);
+    vi.advanceTimersByTime(29_000);
+    says('gateway/1', 25);
+    vi.advanceTimersByTime(1_000);
+    side.tick();
+    expect(side.windowMs).toBe(25);
+    vi.advanceTimersByTime(30_000);
+    side.tick();
+    expect(side.windowMs).toBe(0);
+  });
+
+  it('is told when it changes and with every renewal, within its bounds', async () => {
+    const { side, asked, confirmations, settle } = gatewayRig();
+    side.open(STREAM, () => undefined);
+    await settle();
+    confirmations[0]!(true);
+    await settle();
+    side.setPatience(25);
+    side.setPatience(25);
+    side.renew();
+    side.setPatience(1e9);
+    side.setPatience(-1);
+    expect(asked.map(({ s, p }) => [s, p])).toEqual([
+      [[STREAM], 0],
+      [[], 25],
+      [[STREAM], 25],
+      [[], 50],
+      [[], 0],
+    ]);
+  });
+});
 
 describe('a gateway', () => {
   it('asks for a head only once Redis has confirmed that it will hear the answer', async () => {

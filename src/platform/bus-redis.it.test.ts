@@ -101,6 +101,24 @@ describe.skipIf(!hasRedisServer)('over Redis', () => {
     }
   });
 
+  it('messages wait for each other while every gateway has the patience, and none is lost or late for ever', async () => {
+    const { feed, gateway, source, remote, inSync, stop } = await runningPair();
+    const windowMs = async () => /bus_window_ms (\d+)/.exec(await feed.metrics.render())?.[1];
+    gateway.bus.setPatience(25);
+    await expect.poll(windowMs, WAIT).toBe('25');
+    const other = await end('other');
+    const late = follow(other.bus);
+    await expect.poll(windowMs, WAIT).toBe('0');
+    other.bus.setPatience(40);
+    await expect.poll(windowMs, WAIT).toBe('25');
+    await inSync();
+    stop();
+    for (const follower of [remote, late]) {
+      await vi.waitFor(() => expect(follower.position).toEqual(source.head(STREAM).position), WAIT);
+      expect(follower).toMatchObject({ violations: [], losses: [] });
+    }
+  });
+
   it('a gateway receives what it wants and hardly more, however much others want', async () => {
     const { bus: feed } = await end('feed');
     const source = new CountingSource(feed);
@@ -238,7 +256,7 @@ describe.skipIf(!hasRedisServer)('over Redis', () => {
     const source = new CountingSource(bus);
     bus.serve(source);
     const admin = new Redis(redis.url);
-    const want = JSON.stringify({ t: 'want', g: 'ghost/1', s: [STREAM], heads: true });
+    const want = JSON.stringify({ t: 'want', g: 'ghost/1', s: [STREAM], heads: true, p: 0 });
     await admin.publish('tidewire:market:wants', want);
     await vi.waitFor(() => expect(source.opened.size).toBe(1), WAIT);
     await vi.waitFor(() => expect(source.opened.size).toBe(0), WAIT);

@@ -8,6 +8,7 @@ import type { BusChannels } from './bus-redis-frames.ts';
 import { busChannels, parseDataFrame, parseFeedFrame, parseWantFrame } from './bus-redis-frames.ts';
 import { GatewaySide } from './bus-redis-gateway.ts';
 import { RedisLink } from './bus-redis-link.ts';
+import { SendWindow } from './bus-redis-window.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 
@@ -62,6 +63,7 @@ class RedisBus implements MarketBus {
   readonly #local: MemoryBus;
   readonly #remote = new Set<Opened>();
   readonly #out: RedisLink;
+  readonly #window = new SendWindow((channel, text) => this.#sendNow(channel, text));
   readonly #in: RedisLink;
   readonly #feedSide: FeedSide;
   readonly #gatewaySide: GatewaySide;
@@ -106,6 +108,9 @@ class RedisBus implements MarketBus {
       [{ direction: 'served' }, this.#feedSide.streams],
       [{ direction: 'received' }, this.#gatewaySide.streams],
     ]);
+    setup.metrics.collectedGauge('bus_window_ms', 'How long messages wait for each other before they leave', [], () => [
+      [{}, this.#feedSide.windowMs],
+    ]);
     setup.metrics.collectedGauge('bus_feeds', 'Feeds heard', [], () => [[{}, this.#gatewaySide.feeds]]);
     setup.metrics.collectedGauge('bus_degraded', '1 while remote delivery is in doubt', [], () => [
       [{}, this.health === 'ok' ? 0 : 1],
@@ -131,6 +136,7 @@ class RedisBus implements MarketBus {
     if (this.#source !== undefined) this.#feedSide.bye();
     this.#gatewaySide.stop();
     this.#feedSide.stop();
+    this.#window.flush();
     await this.#local.stop();
     this.#out.stop();
     this.#in.stop();
@@ -175,6 +181,10 @@ class RedisBus implements MarketBus {
     };
   }
 
+  setPatience(ms: number): void {
+    this.#gatewaySide.setPatience(ms);
+  }
+
   #makeFeedSide(partitions: number): FeedSide {
     return new FeedSide({
       nodeRun: this.#nodeRun,
@@ -210,6 +220,10 @@ class RedisBus implements MarketBus {
   }
 
   #send(channel: string, text: string): void {
+    this.#window.add(channel, text, this.#feedSide.windowMs);
+  }
+
+  #sendNow(channel: string, text: string): void {
     this.#count.sent.inc({}, text.length);
     const dropped = this.#out.publish(channel, text);
     if (dropped !== null) this.#count.dropped.inc({ reason: dropped });

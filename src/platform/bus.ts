@@ -41,6 +41,8 @@ export interface MarketBus {
   publish(message: StreamMessage): void;
   /** Opens a stream for this process; the bus multiplexes equal streams of one process. `sink` is called synchronously in order. */
   open(stream: string, sink: BusSink): BusSubscription;
+  /** How long the sinks of this process keep what they hear anyway, in milliseconds: what comes from elsewhere may be so late. At first 0. */
+  setPatience(ms: number): void;
   /** `degraded`: local delivery goes on, remote delivery may not. */
   readonly health: 'ok' | 'degraded';
 }

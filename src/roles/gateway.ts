@@ -12,12 +12,14 @@ import { listening } from './start-failure.ts';
 /** Clients are sent away over this long, so that they do not all arrive elsewhere in one moment. */
 const DRAIN_SPREAD_MS = 5_000;
 const DEMO_DRAIN_SPREAD_MS = 250;
+/** While clients' messages are gathered anyway, messages from the feed may be so late: half of the longest window. */
+const BUSY_PATIENCE_MS = 25;
 /** The part of the shutdown time that clients may take; the rest is for everything behind them. */
 const DRAIN_SHARE = 0.6;
 
 /** REST and both socket doors on one port. Answers the port. */
 export async function startGatewayRole(parts: Parts, accounts: Accounts, market: MarketParts): Promise<number> {
-  const { config, log, metrics, clock, stops, version } = parts;
+  const { bus, config, log, metrics, clock, stops, version } = parts;
   const { directory, cache, venues } = market;
   const context = { ...accounts, orders: accounts.orders.desk, settings: accounts.orders.settings };
   const redis = config.redisUrl === null ? null : await openSharedRedis(parts, config.redisUrl);
@@ -57,6 +59,7 @@ export async function startGatewayRole(parts: Parts, accounts: Accounts, market:
     metrics,
     limits,
     nativeWriter,
+    onBusy: (busy) => bus.setPatience(busy ? BUSY_PATIENCE_MS : 0),
   });
   const doors = attachDoors({
     server: http.server,

@@ -24,6 +24,7 @@ export type RigOptions = Readonly<{
   symbols?: readonly string[];
   nativeWriter?: NativeWriter | null;
   flushWindowMs?: number;
+  onBusy?: (busy: boolean) => void;
 }>;
 
 export type HubRig = Readonly<{ market: ScriptedMarket; hub: Hub; metrics: Metrics; stop: () => void }>;
@@ -48,6 +49,7 @@ export function startHub(options: RigOptions = {}): HubRig {
     metrics,
     nativeWriter: options.nativeWriter ?? null,
     ...(options.flushWindowMs !== undefined && { flushWindowMs: options.flushWindowMs }),
+    ...(options.onBusy && { onBusy: options.onBusy }),
     ...(options.limits && { limits: options.limits }),
     ...(options.coldStreamMs !== undefined && { coldStreamMs: options.coldStreamMs }),
   });

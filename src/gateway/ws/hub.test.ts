@@ -32,6 +32,26 @@ test('a client must not be left guessing its limits: the first thing it hears is
   expect(client.events('welcome')[0]).toMatchObject({ limits: { streamsPerConnection: 200, inboundBytes: 16_384 } });
 });
 
+test('the feed may take its time only while there is much to send, and is told so once', async () => {
+  const told: boolean[] = [];
+  const { hub, market } = start({ onBusy: (busy) => told.push(busy) });
+  market.begin(TICKER);
+  const clients = Array.from({ length: 40 }, () => new RigClient(hub));
+  for (const client of clients) await subscribed(client, TICKER);
+  const publish = async (messages: number): Promise<void> => {
+    for (let count = 0; count < messages; count++) market.update(TICKER, { last: String(count) });
+    await pass(500);
+  };
+  await publish(10);
+  expect(told).toEqual([]);
+  await publish(400);
+  await publish(400);
+  expect(told).toEqual([true]);
+  await publish(10);
+  await publish(10);
+  expect(told).toEqual([true, false]);
+});
+
 test('a snapshot must not come before the reply that announces it, nor a delta that it already holds', async () => {
   const { hub, market } = start();
   market.begin(BOOK);

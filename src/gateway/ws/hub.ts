@@ -51,6 +51,8 @@ export type HubOptions = Readonly<{
   /** The longest that messages may wait for others to the same socket while the hub is busy: 0 to 50 ms (the default). */
   flushWindowMs?: number;
   coldStreamMs?: number;
+  /** Told when the hub begins or ends to gather messages because there are many. */
+  onBusy?: (busy: boolean) => void;
 }>;
 
 export interface Hub {
@@ -90,6 +92,7 @@ class LiveHub implements Hub {
   readonly #privateStreams: PrivateStreams | null;
   readonly #egress: Egress;
   readonly #flushWindowMs: number;
+  readonly #onBusy: (busy: boolean) => void;
   readonly #context: HubContext;
   readonly #intake: RequestIntake;
   readonly #hooks: ConnectionHooks = {
@@ -107,6 +110,7 @@ class LiveHub implements Hub {
   #tick = 0;
   #pacedMs: number;
   #fanOuts = 0;
+  #busy = false;
   #draining = false;
 
   constructor(options: HubOptions) {
@@ -116,6 +120,7 @@ class LiveHub implements Hub {
     this.#log = options.log;
     this.#metrics = createHubMetrics(options.metrics, () => this.#figures());
     this.#flushWindowMs = Math.min(options.flushWindowMs ?? FLUSH_WINDOW_LIMIT_MS, FLUSH_WINDOW_LIMIT_MS);
+    this.#onBusy = options.onBusy ?? (() => undefined);
     this.#pacedMs = this.#clock.monotonic();
     this.#egress = new Egress({
       native: options.nativeWriter ?? null,
@@ -269,6 +274,8 @@ class LiveHub implements Hub {
     const elapsedMs = Math.max(1, nowMs - this.#pacedMs);
     this.#pacedMs = nowMs;
     const isBusy = this.#egress.takeAdded() / (elapsedMs / 1_000) >= BUSY_FRAMES_PER_SECOND;
+    if (isBusy !== this.#busy) this.#onBusy(isBusy);
+    this.#busy = isBusy;
     for (const topic of this.#topics) topic.pace(elapsedMs, this.#flushWindowMs);
     for (const { delivery } of this.#connections) delivery.pace(isBusy, elapsedMs);
   }
