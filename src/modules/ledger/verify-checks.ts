@@ -186,17 +186,16 @@ const EVENTS_AND_GUARDS: readonly Check[] = [
   {
     invariant: 'I8',
     promise: 'the events of a user tell every version of each account, and the last one tells how it stands',
-    breaches: sql`select format('account %s (%s) at version %s: %s events up to version %s', a.id, a.asset, a.version, e.number,
-        e.last) as detail
+    breaches: sql`select format('account %s (%s) at version %s: %s events up to version %s', a.id, a.asset, a.version,
+        count(e.user_id), max(e.version)) as detail
       from ledger.accounts a left join (
-        select user_id, payload ->> 'asset' as asset, count(*) as number, max((payload ->> 'version')::bigint) as last
-        from ledger.user_events where type = 'balance' group by 1, 2
+        select user_id, payload ->> 'asset' as asset, (payload ->> 'version')::bigint as version,
+          (payload ->> 'posted')::numeric as posted, (payload ->> 'held')::numeric as held
+        from ledger.user_events where type = 'balance'
       ) as e on e.user_id = a.owner_id and e.asset = a.asset
-      where a.kind = 'user' and ((a.version, a.version) is distinct from (coalesce(e.number, 0), coalesce(e.last, 0))
-        or (a.version > 0 and not exists (
-          select from ledger.user_events l where l.user_id = a.owner_id and l.type = 'balance'
-            and l.payload ->> 'asset' = a.asset and (l.payload ->> 'version')::bigint = a.version
-            and (l.payload ->> 'posted')::numeric = a.posted and (l.payload ->> 'held')::numeric = a.held)))`,
+      where a.kind = 'user' group by a.id
+      having (a.version, a.version) is distinct from (count(e.user_id), coalesce(max(e.version), 0))
+        or (a.version > 0 and (bool_or((e.version, e.posted, e.held) = (a.version, a.posted, a.held))) is not true)`,
   },
   {
     invariant: 'guards',
