@@ -86,28 +86,17 @@ function idOf(value: unknown): ReplyAddress {
   return parsed.success ? parsed.data : null;
 }
 
-class PlainWire implements Wire {
+class PlainWire extends SocketPipe implements Wire {
   readonly codec: Codec;
-  readonly #client: WebSocket;
-  readonly #pipe: SocketPipe;
   readonly #pingIntervalMs: number;
   #pingedMs = performance.now();
   /** The peer was heard since the last ping. */
   alive = true;
 
   constructor(client: WebSocket, socket: Socket, pingIntervalMs: number) {
-    this.codec = hasCompression(client) ? plainDeflateCodec : plainCodec;
-    this.#client = client;
-    this.#pipe = new SocketPipe(client, socket);
+    super(client, socket);
+    this.codec = this.isCompressed ? plainDeflateCodec : plainCodec;
     this.#pingIntervalMs = pingIntervalMs;
-  }
-
-  write(bytes: Buffer, written: () => void): boolean {
-    return this.#pipe.write(bytes, written);
-  }
-
-  descriptor(): number {
-    return this.#pipe.descriptor();
   }
 
   keepAlive(): 'alive' | 'dead' {
@@ -116,15 +105,11 @@ class PlainWire implements Wire {
     if (!this.alive) return 'dead';
     this.alive = false;
     this.#pingedMs = nowMs;
-    if (this.#pipe.isOpen) this.#client.ping();
+    if (this.isOpen) this.client.ping();
     return 'alive';
   }
 
   close(code: number, reason: string): void {
-    this.#client.close(code, reason);
-  }
-
-  terminate(): void {
-    this.#client.terminate();
+    this.client.close(code, reason);
   }
 }

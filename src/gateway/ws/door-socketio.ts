@@ -106,7 +106,7 @@ type Admitted = Admission & Readonly<{ guard: InboundGuard }>;
 
 function serve(hub: Hub, socket: IoSocket, { guard, peer, proof }: Admitted): void {
   const { conn } = socket;
-  const connection = hub.open(new SocketIoWire(conn, pipeOf(conn)), guard, peer);
+  const connection = hub.open(new SocketIoWire(conn), guard, peer);
   forgetHandshake(socket);
   // Never calls on: what a client sends must not reach listeners, whose names (`disconnect`, `error`) it could choose.
   socket.use(([event]) => hub.receive(connection, () => (event as unknown as InboundEvent).read()));
@@ -115,10 +115,6 @@ function serve(hub: Hub, socket: IoSocket, { guard, peer, proof }: Admitted): vo
   socket.on('disconnect', () => conn.close());
   conn.on('close', (reason: string) => connection.onClosed(closeCodeOf(reason)));
   if (proof && !hub.authenticator!.adopt(connection, proof).ok) connection.close('unauthorized');
-}
-
-function pipeOf({ request }: EngineSocket): SocketPipe {
-  return new SocketPipe(webSocketOf(request), request.socket);
 }
 
 /**
@@ -143,28 +139,30 @@ function eventText(name: string, data: unknown): string {
 }
 
 /** Past the library: its adapter would look up rooms, and its buffer has no cap. */
-class SocketIoWire implements Wire {
+class SocketIoWire extends SocketPipe implements Wire {
   readonly codec: Codec;
   readonly conn: EngineSocket;
-  readonly #pipe: SocketPipe;
+  /** engine.io has made a packet since its buffer was last seen empty. */
+  #mayBeHeldUp = true;
 
-  constructor(conn: EngineSocket, pipe: SocketPipe) {
-    this.codec = pipe.isCompressed ? socketIoDeflateCodec : socketIoCodec;
+  constructor(conn: EngineSocket) {
+    super(webSocketOf(conn.request), conn.request.socket);
+    this.codec = this.isCompressed ? socketIoDeflateCodec : socketIoCodec;
     this.conn = conn;
-    this.#pipe = pipe;
+    conn.on('packetCreate', () => (this.#mayBeHeldUp = true));
   }
 
-  write(bytes: Buffer, written: () => void): boolean {
-    if (!this.#isHeldUp) return this.#pipe.write(bytes, written);
+  override write(bytes: Buffer, written: () => void): boolean {
+    if (!this.#isHeldUp) return super.write(bytes, written);
     // The handshake's packets first: engine.io keeps what it is given until its socket has taken what was before.
     this.conn.once('drain', () => {
-      if (this.#pipe.write(bytes, written)) process.nextTick(written);
+      if (super.write(bytes, written)) process.nextTick(written);
     });
     return false;
   }
 
-  descriptor(): number {
-    return this.#isHeldUp ? -1 : this.#pipe.descriptor();
+  override descriptor(): number {
+    return this.#isHeldUp ? -1 : super.descriptor();
   }
 
   /** engine.io pings by itself and reports `ping timeout`. */
@@ -178,12 +176,10 @@ class SocketIoWire implements Wire {
     this.conn.close();
   }
 
-  terminate(): void {
-    this.#pipe.terminate();
-  }
-
   /** engine.io has packets that its socket has not been given. Its own field, which its types keep private: `native-path.it.test.ts` watches it. */
   get #isHeldUp(): boolean {
-    return (this.conn as unknown as { writeBuffer: readonly unknown[] }).writeBuffer.length > 0;
+    if (!this.#mayBeHeldUp) return false;
+    this.#mayBeHeldUp = (this.conn as unknown as { writeBuffer: readonly unknown[] }).writeBuffer.length > 0;
+    return this.#mayBeHeldUp;
   }
 }

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { NativeWriter } from '../../platform/native-writer/native-writer.ts';
 import { plainCodec } from './codec.ts';
-import { AT_ONCE, Egress } from './egress.ts';
+import { AT_ONCE, Egress, GATHERED_LIMIT_FRAMES } from './egress.ts';
 import { jsonFrame } from './frame.ts';
+import type { Traffic } from './hub-metrics.ts';
 import { Outbox } from './outbox.ts';
 import type { Subscription } from './topic.ts';
 import type { Wire } from './wire.ts';
@@ -224,4 +225,111 @@ test('nothing is written between the reading of a descriptor and the send: what 
   expect(steps).toEqual(['read', 'send', 'write']);
   expect(wires.map(({ received }) => received)).toEqual(wires.map(() => frame.bytes.toString('latin1')));
   expect(writes).toEqual({ native: 2, stream: 1, partial: 0 });
+});
+
+type Stage = { egress: Egress; wire: PipeWire; outbox: Outbox; traffic: Traffic; drained: number };
+
+/** One socket with a clock of its own. */
+function stage(clockMs: () => number, onNativeFault: () => void = () => undefined): Stage {
+  const wire = new PipeWire(10);
+  const writes = { native: 0, stream: 0, partial: 0 };
+  const egress = new Egress({ native: writerFor([wire]), clockMs, writes, onNativeFault });
+  const traffic = { frames: 0, bytes: 0, conflated: 0, dropped: 0 };
+  const made: Stage = { egress, wire, outbox: null as unknown as Outbox, traffic, drained: 0 };
+  const owner = { onDrain: () => (made.drained += 1), onHeldUp: () => undefined };
+  made.outbox = new Outbox(wire, egress, traffic, owner, 10);
+  return made;
+}
+
+const turnEnd = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
+const LIVE = { batchMs: null } as Subscription;
+
+function outboundOf(text: string) {
+  return { frame: jsonFrame('', text, ''), before: { epoch: 'e', seq: 1 }, tellsState: false, windowMs: 20 };
+}
+
+test('a reply that waited behind a stream leaves in time although the stream was thrown away', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  try {
+    let nowMs = 0;
+    const { egress, wire, outbox, traffic } = stage(() => nowMs);
+    // Leaves a later time where the reply will stand.
+    const other = new Outbox(
+      new PipeWire(11),
+      egress,
+      traffic,
+      { onDrain: () => undefined, onHeldUp: () => undefined },
+      10,
+    );
+    for (const each of [outbox, other]) each.send(outboundOf('0'), LIVE, 0, 500);
+    for (const each of [outbox, other]) egress.discard(each);
+    outbox.discard();
+    outbox.send(outboundOf('1'), LIVE, 0, 20);
+    outbox.send(outboundOf('2'), null, 0, 50);
+    expect(outbox.dropStreamFrames(() => undefined)).toBe(1);
+    nowMs = 20;
+    vi.advanceTimersByTime(20);
+    await turnEnd();
+    expect(wire.received).toBe(jsonFrame('', '2', '').bytes.toString('latin1'));
+    egress.stop();
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test('whoever waits for room hears of it when all that was gathered has left at once, and not before', async () => {
+  const made = stage(() => 0);
+  made.wire.room = 1;
+  made.outbox.send(outboundOf('1'), LIVE, 0, AT_ONCE);
+  made.outbox.awaitRoom();
+  await turnEnd();
+  expect(made.outbox.hasRoom).toBe(false);
+  expect(made.drained).toBe(0);
+  made.wire.drain(Infinity);
+  expect(made.drained).toBe(1);
+  made.outbox.send(outboundOf('2'), LIVE, 0, AT_ONCE);
+  made.outbox.awaitRoom();
+  expect(made.drained).toBe(1);
+  await turnEnd();
+  expect(made.drained).toBe(2);
+});
+
+test('the age of a backlog is that of its oldest frame, gathered or handed over', async () => {
+  let nowMs = 100;
+  const { egress, wire, outbox } = stage(() => nowMs);
+  outbox.send(outboundOf('1'), LIVE, 90, 500);
+  outbox.send(outboundOf('2'), LIVE, 100, 500);
+  expect(outbox.backlog(nowMs).ageMs).toBe(10);
+  wire.room = 1;
+  outbox.handGathered();
+  nowMs = 130;
+  expect(outbox.backlog(nowMs)).toMatchObject({ frames: 2, ageMs: 40 });
+  egress.stop();
+});
+
+test('when too many frames wait all leave at once, those that were about to leave anyway too', async () => {
+  const wires = [new PipeWire(10), new PipeWire(11)];
+  for (const wire of wires) wire.room = Infinity;
+  const writes = { native: 0, stream: 0, partial: 0 };
+  const egress = new Egress({ native: null, clockMs: () => 0, writes, onNativeFault: () => undefined });
+  const outboxes = wires.map(() => ({ head: -1, tail: -1, sent: 0 }));
+  const outbound = outboundOf('1');
+  const written = outboxes.map((outbox, index) =>
+    Object.assign(outbox, {
+      wire: wires[index],
+      codec: plainCodec,
+      handOver(messages: number) {
+        outbox.head = -1;
+        outbox.sent += messages;
+        return messages;
+      },
+      write: () => undefined,
+    }),
+  ) as unknown as Outbox[];
+  egress.add(written[0]!, outbound, LIVE, false, 0, AT_ONCE);
+  for (let frame = 0; frame < GATHERED_LIMIT_FRAMES - 2; frame++) egress.add(written[1]!, outbound, LIVE, false, 0, 50);
+  expect(outboxes.map(({ sent }) => sent)).toEqual([0, 0]);
+  egress.add(written[1]!, outbound, LIVE, false, 0, 50);
+  expect(outboxes.map(({ sent }) => sent)).toEqual([1, GATHERED_LIMIT_FRAMES - 1]);
+  egress.stop();
 });

@@ -8,13 +8,14 @@ import type { Outbox } from './outbox.ts';
 import type { Subscription } from './topic.ts';
 
 /** Frames that wait for the end of their window, of all sockets together; one more, and everything leaves at once. */
-const GATHERED_LIMIT_FRAMES = 262_144;
+export const GATHERED_LIMIT_FRAMES = 262_144;
 /** Node's timers may come so much early. */
 const TIMER_GRAIN_MS = 1;
 /** `dueMs` of what does not wait for a window. */
 export const AT_ONCE = 0;
 /** Of a socket to which nothing can go past its stream. */
 const NO_DESCRIPTOR = -1;
+const INITIAL_ROOM = 1_024;
 
 /** A frame on its way, and what must be known when it is thrown away: shared by all receivers of one live message. */
 export type Outbound = Readonly<{
@@ -47,8 +48,9 @@ export class Egress {
   readonly #onNativeFault: (error: unknown) => void;
   readonly #gathered = new GatheredFrames();
   readonly #rows = new FrameRows(this.#gathered);
-  /** Outboxes with something gathered. One that has been emptied since may still be here, or be here twice. */
+  /** Outboxes whose frames wait for a window. One that has been emptied since may still be here, or be here twice. */
   #filled: Outbox[] = [];
+  /** Those that are due at the end of this turn. */
   #urgent: Outbox[] = [];
   #drained: Outbox[] = [];
   /** Frames since `takeAdded`. */
@@ -56,10 +58,13 @@ export class Egress {
   /** How many outboxes have something gathered. */
   #open = 0;
   #native: NativeWriter | null;
-  /** The outboxes of a native send and what each has, in the order of the program. */
+  #descriptors = new Int32Array(INITIAL_ROOM);
+  /** The outboxes of a native send and what each has handed over, in the order of the program. */
   readonly #sent: Outbox[] = [];
-  readonly #sentBytes: number[] = [];
-  #results = new Int32Array(1_024);
+  #sentBytes = new Int32Array(INITIAL_ROOM);
+  #sentFrames = new Int32Array(INITIAL_ROOM);
+  #sentSinceMs = new Float64Array(INITIAL_ROOM);
+  #results = new Int32Array(INITIAL_ROOM);
   #turnEndAwaited = false;
   #flushing = false;
   #timer: NodeJS.Timeout | undefined;
@@ -74,23 +79,36 @@ export class Egress {
     this.#onNativeFault = setup.onNativeFault;
   }
 
-  /** `dueMs` (monotonic): when the frame leaves at the latest, and with it all that `outbox` has gathered by then. */
-  add(outbox: Outbox, outbound: Outbound, subscription: Subscription | null, batched: boolean, dueMs: number): void {
+  /**
+   * `dueMs` (monotonic): when the frame leaves at the latest, and with it all that `outbox` has gathered by then. `sinceMs`
+   * (monotonic): since when it is on its way.
+   */
+  add(
+    outbox: Outbox,
+    outbound: Outbound,
+    subscription: Subscription | null,
+    batched: boolean,
+    sinceMs: number,
+    dueMs: number,
+  ): void {
+    const gathered = this.#gathered;
     this.#added += 1;
-    const entry = this.#gathered.add(outbound, subscription, batched);
+    const entry = gathered.add(outbound, subscription, batched, sinceMs);
     if (outbox.head === -1) {
       this.#open += 1;
-      this.#filled.push(outbox);
       outbox.head = entry;
-      outbox.dueMs = Infinity;
-    } else this.#gathered.link(outbox.tail, entry);
-    outbox.tail = entry;
-    if (dueMs < outbox.dueMs) {
-      outbox.dueMs = dueMs;
-      if (dueMs === AT_ONCE) this.#hurry(outbox);
-      else this.#wakeAt(dueMs);
+      this.#await(outbox, dueMs);
+    } else {
+      gathered.link(outbox.tail, entry);
+      if (dueMs < gathered.dueMs(outbox.head)) this.#await(outbox, dueMs);
     }
-    if (this.#gathered.size >= GATHERED_LIMIT_FRAMES && !this.#flushing) this.#flushAll();
+    outbox.tail = entry;
+    if (gathered.size >= GATHERED_LIMIT_FRAMES && !this.#flushing) this.#flushAll();
+  }
+
+  /** Since when the first of what `outbox` has gathered is on its way (monotonic ms). */
+  sinceMs(outbox: Outbox): number {
+    return this.#gathered.sinceMs(outbox.head);
   }
 
   /** Sends now what `outbox` has gathered; at the end of the turn when others are being sent to just now. */
@@ -133,6 +151,13 @@ export class Egress {
     this.#timerMs = Infinity;
   }
 
+  #await(outbox: Outbox, dueMs: number): void {
+    this.#gathered.setDueMs(outbox.head, dueMs);
+    if (dueMs === AT_ONCE) return this.#hurry(outbox);
+    this.#filled.push(outbox);
+    this.#wakeAt(dueMs);
+  }
+
   #hurry(outbox: Outbox): void {
     this.#urgent.push(outbox);
     this.#awaitTurnEnd();
@@ -169,10 +194,11 @@ export class Egress {
     let nextMs = Infinity;
     for (const outbox of this.#filled) {
       if (outbox.head === -1) continue;
-      if (outbox.dueMs <= nowMs + TIMER_GRAIN_MS) due.push(outbox);
+      const dueMs = this.#gathered.dueMs(outbox.head);
+      if (dueMs <= nowMs + TIMER_GRAIN_MS) due.push(outbox);
       else {
         rest.push(outbox);
-        nextMs = Math.min(nextMs, outbox.dueMs);
+        nextMs = Math.min(nextMs, dueMs);
       }
     }
     this.#filled = rest;
@@ -181,33 +207,29 @@ export class Egress {
   }
 
   #flushAll(): void {
-    const filled = this.#filled;
+    const all = [...this.#urgent, ...this.#filled];
     this.#filled = [];
-    this.#flush(filled);
+    this.#urgent = [];
+    this.#flush(all);
   }
 
   #flush(outboxes: readonly Outbox[]): void {
     this.#rows.begin();
     this.#flushing = true;
+    const rows = this.#rows;
     for (const outbox of this.#native === null ? outboxes : this.#sendNatively(outboxes)) {
       if (outbox.head === -1) continue;
-      const rowAt = this.#handOver(outbox, NO_DESCRIPTOR);
+      const sinceMs = this.#gathered.sinceMs(outbox.head);
+      const rowAt = rows.put(NO_DESCRIPTOR, outbox.head, outbox.codec);
+      const frames = outbox.handOver(rows.messages, rows.bytes);
+      this.#open -= 1;
       this.#writes.stream += 1;
-      outbox.write(this.#rows.joined(rowAt));
+      outbox.write(rows.joined(rowAt), frames, sinceMs);
       // Not for the native writer.
-      this.#rows.length = rowAt;
+      rows.length = rowAt;
     }
     this.#flushing = false;
     this.#emptied(0);
-  }
-
-  /** Answers where the outbox's row stands; its bytes and messages are those of `rows`. */
-  #handOver(outbox: Outbox, descriptor: number): number {
-    const rows = this.#rows;
-    const rowAt = rows.put(descriptor, outbox.head, outbox.wire.codec);
-    outbox.handOver(rows.messages, rows.bytes);
-    this.#open -= 1;
-    return rowAt;
   }
 
   /**
@@ -216,29 +238,49 @@ export class Egress {
    */
   #sendNatively(outboxes: readonly Outbox[]): Outbox[] {
     const others: Outbox[] = [];
+    const rows = this.#rows;
+    const gathered = this.#gathered;
     const sent = this.#sent;
-    const sentBytes = this.#sentBytes;
     sent.length = 0;
-    sentBytes.length = 0;
-    for (const outbox of outboxes) {
-      if (outbox.head === -1) continue;
-      const descriptor = outbox.wire.descriptor();
+    if (this.#sentBytes.length < outboxes.length) this.#makeRoom(outboxes.length);
+    const descriptors = this.#descriptors;
+    // In a loop of its own: what is asked lies cold in memory, and so the processor fetches it for several sockets at once.
+    for (let index = 0; index < outboxes.length; index++) descriptors[index] = outboxes[index]!.wire.descriptor();
+    for (let index = 0; index < outboxes.length; index++) {
+      const outbox = outboxes[index]!;
+      const { head } = outbox;
+      if (head === -1) continue;
+      const descriptor = descriptors[index]!;
       if (descriptor === NO_DESCRIPTOR) {
         others.push(outbox);
         continue;
       }
-      this.#handOver(outbox, descriptor);
+      rows.put(descriptor, head, outbox.codec);
+      const place = sent.length;
+      this.#sentBytes[place] = rows.bytes;
+      this.#sentSinceMs[place] = gathered.sinceMs(head);
+      // Nothing else runs until all have been sent to: what is not taken is given back before anybody asks.
+      this.#sentFrames[place] = outbox.handOver(rows.messages, rows.bytes);
       sent.push(outbox);
-      sentBytes.push(this.#rows.bytes);
     }
+    this.#open -= sent.length;
     if (sent.length > 0) this.#sendRows();
     return others;
+  }
+
+  #makeRoom(outboxes: number): void {
+    const room = outboxes * 2;
+    this.#descriptors = new Int32Array(room);
+    this.#sentBytes = new Int32Array(room);
+    this.#sentFrames = new Int32Array(room);
+    this.#sentSinceMs = new Float64Array(room);
+    this.#results = new Int32Array(room);
   }
 
   #sendRows(): void {
     const rows = this.#rows;
     const sent = this.#sent;
-    if (this.#results.length < sent.length) this.#results = new Int32Array(sent.length * 2);
+    const sentBytes = this.#sentBytes;
     const results = this.#results;
     try {
       this.#native!.send(rows.buffers, rows.program, rows.length, results);
@@ -252,11 +294,11 @@ export class Egress {
     let rowAt = 0;
     for (let index = 0; index < sent.length; index++) {
       const taken = results[index]!;
-      if (taken === this.#sentBytes[index]) sent[index]!.leftAtOnce();
-      else {
+      if (taken !== sentBytes[index]) {
         this.#writes.partial += 1;
         // A broken socket takes nothing either: its stream finds out by itself.
-        sent[index]!.write(rows.joined(rowAt).subarray(Math.max(0, taken)));
+        const rest = rows.joined(rowAt).subarray(Math.max(0, taken));
+        sent[index]!.write(rest, this.#sentFrames[index]!, this.#sentSinceMs[index]!);
       }
       rowAt = rows.after(rowAt);
     }

@@ -16,19 +16,24 @@ export class GatheredFrames {
   /** 1: may share a message with its neighbours. */
   #batched = new Uint8Array(INITIAL_ROOM);
   #next = new Int32Array(INITIAL_ROOM);
+  /** Since when it is on its way here (monotonic ms). */
+  #sinceMs = new Float64Array(INITIAL_ROOM);
+  /** Of the first of a list: when all of the list leaves at the latest (monotonic ms). */
+  #dueMs = new Float64Array(INITIAL_ROOM);
   #size = 0;
 
   get size(): number {
     return this.#size;
   }
 
-  add(outbound: Outbound, subscription: Subscription | null, batched: boolean): number {
+  add(outbound: Outbound, subscription: Subscription | null, batched: boolean, sinceMs: number): number {
     const entry = this.#size;
     if (entry === this.#next.length) this.#grow();
     this.#outbounds[entry] = outbound;
     this.#subscriptions[entry] = subscription;
     this.#batched[entry] = batched ? 1 : 0;
     this.#next[entry] = NONE;
+    this.#sinceMs[entry] = sinceMs;
     this.#size += 1;
     return entry;
   }
@@ -44,6 +49,18 @@ export class GatheredFrames {
 
   frame(entry: number): Frame {
     return this.#outbounds[entry]!.frame;
+  }
+
+  sinceMs(entry: number): number {
+    return this.#sinceMs[entry]!;
+  }
+
+  dueMs(head: number): number {
+    return this.#dueMs[head]!;
+  }
+
+  setDueMs(head: number, dueMs: number): void {
+    this.#dueMs[head] = dueMs;
   }
 
   isBatched(entry: number): boolean {
@@ -67,6 +84,7 @@ export class GatheredFrames {
       }
       entry = next;
     }
+    if (kept.head !== NONE) this.#dueMs[kept.head] = this.#dueMs[head]!;
     return kept;
   }
 
@@ -78,11 +96,14 @@ export class GatheredFrames {
   }
 
   #grow(): void {
-    const next = new Int32Array(this.#size * 2);
-    next.set(this.#next);
-    this.#next = next;
-    const batched = new Uint8Array(this.#size * 2);
-    batched.set(this.#batched);
-    this.#batched = batched;
+    this.#next = copied(this.#next, new Int32Array(this.#size * 2));
+    this.#batched = copied(this.#batched, new Uint8Array(this.#size * 2));
+    this.#sinceMs = copied(this.#sinceMs, new Float64Array(this.#size * 2));
+    this.#dueMs = copied(this.#dueMs, new Float64Array(this.#size * 2));
   }
+}
+
+function copied<Column extends { set(from: Column): void }>(from: Column, to: Column): Column {
+  to.set(from);
+  return to;
 }

@@ -59,6 +59,41 @@ test('a handle that was closed past its socket has no descriptor: what Node answ
   expect(descriptorOf(socket)).toBe(-1);
 });
 
+test.each<[string, (socket: Socket) => void]>([
+  ['destroyed', (socket) => socket.destroy()],
+  ['destroyed with an error', (socket) => socket.destroy(new Error('broken'))],
+  ['reset', (socket) => socket.resetAndDestroy()],
+  ['ended', (socket) => socket.end()],
+])(
+  "a %s socket is not sent to past its stream from that very step on: its number may be the next one's",
+  async (_how, close) => {
+    rig = await startServer();
+    const sockets: Socket[] = [];
+    rig.server.on('connection', (socket) => sockets.push(socket));
+    const client = new RawSocket(rig.port);
+    await client.handshake('/ws');
+    await until(() => client.frames().some(({ text }) => text.includes('welcome')), 'the welcome');
+    const { wire } = [...rig.hub.connections()][0]!;
+    const [socket] = sockets as [Socket & { _handle: object | null }];
+    const handle = socket._handle;
+    expect(handle).not.toBeNull();
+    expect(wire.descriptor()).toBe(descriptorOf(socket));
+    expect(wire.descriptor()).toBeGreaterThan(2);
+    // Either sign alone is enough: that the handle is gone, and what the stream says of itself.
+    socket._handle = null;
+    expect(wire.descriptor()).toBe(-1);
+    socket._handle = handle;
+    expect(wire.descriptor()).toBeGreaterThan(2);
+    close(socket);
+    expect(wire.descriptor()).toBe(-1);
+    await until(() => socket.destroyed, 'the end');
+    // What the wire goes by: the handle that it has seen is not the socket's any more.
+    expect(socket._handle).toBeNull();
+    expect(wire.descriptor()).toBe(-1);
+    client.destroy();
+  },
+);
+
 test('nothing goes past bytes that the socket has not taken yet, whoever wrote them', async () => {
   rig = await startServer();
   const client = new RawSocket(rig.port);

@@ -38,17 +38,17 @@ export class Outbox {
   readonly #traffic: Traffic;
   readonly #owner: OutboxOwner;
   readonly #waitingLimit: number;
-  /** The egress's: this outbox's list of gathered frames, and when it is due. */
+  /** The egress's: this outbox's list of gathered frames. */
   head = -1;
   tail = -1;
-  dueMs = 0;
   #waiting: BoundedQueue<Waiting> | null = null;
   #waitingBytes = 0;
   #gatheredFrames = 0;
   #gatheredBytes = 0;
   #handedFrames = 0;
   #handedBytes = 0;
-  #oldestMs = 0;
+  /** Since when the oldest of what was handed over is on its way. */
+  #handedSinceMs = 0;
   #roomAwaited = false;
   /** The delivery's: live messages do not go straight through, because snapshots stand for them. */
   conflating = false;
@@ -80,11 +80,10 @@ export class Outbox {
   }
 
   backlog(nowMs: number): Backlog {
-    return {
-      frames: this.frames,
-      bytes: this.bytes,
-      ageMs: this.frames === 0 ? 0 : Math.max(0, nowMs - this.#oldestMs),
-    };
+    const { frames, bytes } = this;
+    if (frames === 0) return { frames, bytes, ageMs: 0 };
+    const sinceMs = this.#handedFrames === 0 && this.head !== -1 ? this.#egress.sinceMs(this) : this.#handedSinceMs;
+    return { frames, bytes, ageMs: Math.max(0, nowMs - sinceMs) };
   }
 
   /** False when the queue is full: the frame is lost, and the connection with it. */
@@ -151,30 +150,27 @@ export class Outbox {
     this.#handedBytes = 0;
   }
 
-  /** The egress's: what was gathered leaves now, as so many messages. */
-  handOver(messages: number, bytes: number): void {
+  /** The egress's: what was gathered leaves now, as so many messages. Answers how many frames that were; what does not leave is to be written. */
+  handOver(messages: number, bytes: number): number {
+    const frames = this.#gatheredFrames;
     this.head = -1;
-    this.tail = -1;
-    this.#handedFrames = this.#gatheredFrames;
-    this.#handedBytes = bytes;
     this.#gatheredFrames = 0;
     this.#gatheredBytes = 0;
     this.#traffic.frames += messages;
     this.#traffic.bytes += bytes;
-  }
-
-  /** The egress's: the socket's stream is to take these bytes of what was handed over. */
-  write(bytes: Buffer): void {
-    this.#handedBytes = bytes.length;
-    if (this.wire.write(bytes, () => this.#left())) this.leftAtOnce();
-    else this.#owner.onHeldUp();
-  }
-
-  /** The egress's: everything handed over has left already. */
-  leftAtOnce(): void {
-    this.#handedFrames = 0;
-    this.#handedBytes = 0;
     if (this.#roomAwaited && this.#waiting === null) this.#egress.tellDrained(this);
+    return frames;
+  }
+
+  /** The egress's: the socket's stream is to take these bytes of `frames` that were handed over. */
+  write(bytes: Buffer, frames: number, sinceMs: number): void {
+    this.#handedFrames = frames;
+    this.#handedBytes = bytes.length;
+    this.#handedSinceMs = sinceMs;
+    if (this.wire.write(bytes, () => this.#left())) {
+      this.#handedFrames = 0;
+      this.#handedBytes = 0;
+    } else this.#owner.onHeldUp();
   }
 
   /** The egress's: the end of the turn in which everything has left. */
@@ -211,10 +207,9 @@ export class Outbox {
     sinceMs: number,
     dueMs: number,
   ): void {
-    if (this.#gatheredFrames === 0) this.#oldestMs = sinceMs;
     this.#gatheredFrames += 1;
     this.#gatheredBytes += outbound.frame.bytes.length;
-    this.#egress.add(this, outbound, subscription, batched, dueMs);
+    this.#egress.add(this, outbound, subscription, batched, sinceMs, dueMs);
     if (this.#gatheredFrames >= WINDOW_FRAMES || this.#gatheredBytes >= WINDOW_BYTES) this.handGathered();
   }
 

@@ -4,26 +4,34 @@ import type { WebSocket } from 'ws';
 import { hasCompression } from './bounded-websocket-server.ts';
 
 const NOTHING = Buffer.alloc(0);
+/** Of the WebSocket interface: `readyState`. */
+const OPEN = 1;
 
 /**
  * The way from the hub's frames to a socket, past the WebSocket library: it sends each of its own frames in one synchronous
  * step too, so that its pongs and closes fall between ours and never into them.
  */
-export class SocketPipe {
-  readonly #client: WebSocket;
-  readonly #socket: Socket;
+export abstract class SocketPipe {
+  protected readonly client: WebSocket;
+  readonly #socket: SocketWithHandle;
+  /** What the socket had at first. It lets go of it in the step that closes it, and never gets another. */
+  readonly #handle: object | null;
+  /** While the socket has its handle. */
+  readonly #descriptor: number;
 
   constructor(client: WebSocket, socket: Socket) {
-    this.#client = client;
-    this.#socket = socket;
+    this.client = client;
+    this.#socket = socket as SocketWithHandle;
+    this.#descriptor = descriptorOf(socket);
+    this.#handle = this.#descriptor === -1 ? null : this.#socket._handle!;
   }
 
-  get isOpen(): boolean {
-    return this.#client.readyState === this.#client.OPEN && this.#socket.writable;
+  protected get isOpen(): boolean {
+    return this.client.readyState === OPEN && this.#socket.writable;
   }
 
-  get isCompressed(): boolean {
-    return hasCompression(this.#client);
+  protected get isCompressed(): boolean {
+    return hasCompression(this.client);
   }
 
   /** As `Wire.write`. Bytes for a socket that closes are left to nobody. */
@@ -36,25 +44,28 @@ export class SocketPipe {
     return false;
   }
 
-  /** As `Wire.descriptor`. */
+  /**
+   * As `Wire.descriptor`. Asking the handle for its number each time costs a twelfth of a frame; whether the socket still has it
+   * says as much: the number belongs to somebody else as soon as the socket is closed.
+   */
   descriptor(): number {
-    if (this.#socket.writableLength > 0 || !this.isOpen) return -1;
-    return descriptorOf(this.#socket);
+    const socket = this.#socket;
+    if (this.#handle === null || socket._handle !== this.#handle) return -1;
+    return socket.writableLength > 0 || !this.isOpen ? -1 : this.#descriptor;
   }
 
   terminate(): void {
-    this.#client.terminate();
+    this.client.terminate();
   }
 }
 
-/**
- * Read anew each time: the number belongs to somebody else as soon as the socket is closed. Node does not document it
- * (`native-path.it.test.ts` fails when it goes away); without it there is only the ordinary way.
- */
+/** Node documents neither (`native-path.it.test.ts` watches both); without them there is only the ordinary way. */
+type SocketWithHandle = Socket & { readonly _handle?: { readonly fd?: unknown } | null };
+
 export function descriptorOf(socket: Socket): number {
   // Past TLS bytes would go out in the clear.
   if (!(socket instanceof Socket) || socket instanceof TLSSocket || socket.destroyed) return -1;
-  const { _handle: handle } = socket as unknown as { _handle?: { fd?: unknown } | null };
+  const { _handle: handle } = socket as SocketWithHandle;
   // Of a handle that is closed already: minus an error number.
   return typeof handle?.fd === 'number' && handle.fd >= 0 ? handle.fd : -1;
 }
