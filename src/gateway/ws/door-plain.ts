@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { RequestSchema } from '../../protocol/messages.ts';
-import { BoundedWebSocketServer, hasCompression } from './bounded-websocket-server.ts';
+import { BoundedWebSocketServer } from './bounded-websocket-server.ts';
 import { plainCodec } from './codec.ts';
 import type { Codec } from './codec.ts';
 import { plainDeflateCodec } from './codec-deflate.ts';

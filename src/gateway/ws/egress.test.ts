@@ -230,10 +230,10 @@ test('nothing is written between the reading of a descriptor and the send: what 
 type Stage = { egress: Egress; wire: PipeWire; outbox: Outbox; traffic: Traffic; drained: number };
 
 /** One socket with a clock of its own. */
-function stage(clockMs: () => number, onNativeFault: () => void = () => undefined): Stage {
+function stage(clockMs: () => number): Stage {
   const wire = new PipeWire(10);
   const writes = { native: 0, stream: 0, partial: 0 };
-  const egress = new Egress({ native: writerFor([wire]), clockMs, writes, onNativeFault });
+  const egress = new Egress({ native: writerFor([wire]), clockMs, writes, onNativeFault: () => undefined });
   const traffic = { frames: 0, bytes: 0, conflated: 0, dropped: 0 };
   const made: Stage = { egress, wire, outbox: null as unknown as Outbox, traffic, drained: 0 };
   const owner = { onDrain: () => (made.drained += 1), onHeldUp: () => undefined };

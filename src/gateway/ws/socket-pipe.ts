@@ -45,7 +45,7 @@ export abstract class SocketPipe {
   }
 
   /**
-   * As `Wire.descriptor`. Asking the handle for its number each time costs a twelfth of a frame; whether the socket still has it
+   * As `Wire.descriptor`. Asking the handle for its number each time costs two to four hundredths of a frame; whether the socket still has it
    * says as much: the number belongs to somebody else as soon as the socket is closed.
    */
   descriptor(): number {
