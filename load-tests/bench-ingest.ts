@@ -6,6 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { describeConditions } from './lib/conditions.ts';
 import { mainThreadMs } from './lib/cpu-time.ts';
+import { LIVE_MODES, playLive } from './lib/ingest-live.ts';
+import type { LiveCase, LiveMode } from './lib/ingest-live.ts';
 import { RECORDING_NAME, UPDATES_PER_SECOND, makeIngestRecording } from './lib/ingest-recording.ts';
 import { sumOf } from './lib/prometheus.ts';
 import { freePort, startServer } from './lib/server-process.ts';
@@ -29,6 +31,8 @@ const PROFILE_MS = 8_000;
 const SETTLE_MS = 12_000;
 const RECORDED_SECONDS = 40;
 const RATIO_BUDGET = 0.5;
+/** Markets of the live part: as many as keep a core busy for a quarter to a third of the time. */
+const LIVE_MARKETS: Readonly<Record<number, number>> = { 10: 300, 50: 200, 100: 150 };
 
 /** Microseconds a message. `main` is the way through the sequencer to the bus on the main thread. */
 type Cost = Readonly<{ rate: number; ccxt: number; ours: number; main: number; runtime: number; garbage: number }>;
@@ -185,12 +189,48 @@ async function runSaturated(): Promise<boolean> {
   return kept;
 }
 
+async function playModes(live: LiveCase): Promise<Record<LiveMode, number>> {
+  const costs = { ccxt: 0, handler: 0, whole: 0 };
+  for (const mode of LIVE_MODES) costs[mode] = (await playLive(mode, live)).us;
+  return costs;
+}
+
+async function runLive(): Promise<boolean> {
+  const cases = LEVELS.map((levels) => ({ levels, markets: LIVE_MARKETS[levels]! }));
+  const results = await interleave(cases, playModes);
+  console.log(`live: medians of ${passes} passes, microseconds of CPU of the whole process a message`);
+  console.log(
+    '                               messages/s   ccxt   its handler   with ours   (with - ccxt) / ccxt   strict',
+  );
+  let kept = true;
+  for (const { item, list } of results) {
+    const us = (mode: LiveMode): string => median(list.map((costs) => costs[mode])).toFixed(0);
+    const ratio = median(list.map(({ ccxt, whole }) => (whole - ccxt) / ccxt));
+    const strict = median(list.map(({ handler, whole }) => (whole - handler) / handler));
+    const columns = [
+      String(item.markets * UPDATES_PER_SECOND).padStart(11),
+      us('ccxt').padStart(7),
+      us('handler').padStart(14),
+    ];
+    columns.push(us('whole').padStart(12), ratio.toFixed(2).padStart(23), strict.toFixed(2).padStart(9));
+    console.log(
+      `${`binance depth, ${item.levels} levels a side`.padEnd(30)}${columns.join('')}${verdict(true, ratio)}`,
+    );
+    kept &&= ratio <= RATIO_BUDGET;
+  }
+  return kept;
+}
+
 function verdict(judged: boolean, ratio: number): string {
   return judged && ratio > RATIO_BUDGET ? ' over the budget' : '';
 }
 
 console.log(describeConditions());
-const part = process.env.INGEST_PART ?? 'both';
-const kept = [part === 'paced' || (await runSaturated()), part === 'saturated' || (await runPaced())];
+const PARTS = { saturated: runSaturated, live: runLive, paced: runPaced };
+const part = process.env.INGEST_PART ?? '';
+if (part !== '' && !Object.hasOwn(PARTS, part))
+  throw new Error(`INGEST_PART must be one of ${Object.keys(PARTS).join(', ')}`);
+const kept: boolean[] = [];
+for (const [name, run] of Object.entries(PARTS)) if (part === '' || part === name) kept.push(await run());
 console.log(`budget: ours, both threads together, at most ${RATIO_BUDGET} of ccxt's, for Binance depth`);
 process.exitCode = kept.every(Boolean) ? 0 : 1;

@@ -13,8 +13,15 @@ export type FeedRole = Readonly<{ venues: readonly string[]; start(): Promise<vo
 
 /** Exchange connections and the sequencer that they feed. Serves the bus at once; data flow after `start`. */
 export async function prepareFeedRole(parts: Parts): Promise<FeedRole> {
+  return connectFeed(await openVenues(parts), parts);
+}
+
+/** The same with exchanges that are known already. */
+export function connectFeed(
+  settings: readonly VenueSettings[],
+  parts: Omit<Parts, 'config' | 'version' | 'nodeId'>,
+): FeedRole {
   const { log, metrics, clock, bus, stops } = parts;
-  const settings = await openVenues(parts);
   const random = Math.random;
   const venues = settings.map(({ venue, ccxtId, source }) => ({ venue, source, candles: candlesOrigin(ccxtId) }));
   const sequencer = createSequencer({ bus, venues, clock, random, metrics, log });
