@@ -18,6 +18,8 @@ type Next = (error?: Error & { data?: WireError }) => void;
  */
 export function createAdmission({ hub, router, log }: { hub: Hub; router: UpgradeRouter; log: Log }) {
   const admissions = new WeakMap<IoSocket, Admission>();
+  /** Transports whose one join is being decided or was granted. The library knows of a join only when it has been answered. */
+  const joined = new WeakSet<IoSocket['conn']>();
   const decide = async (socket: IoSocket): Promise<WireError | null> => {
     const peer = router.peerOf(socket.request);
     const auth: object = socket.handshake.auth;
@@ -44,8 +46,17 @@ export function createAdmission({ hub, router, log }: { hub: Hub; router: Upgrad
   };
   return {
     middleware: async (socket: IoSocket, next: Next): Promise<void> => {
+      const { conn } = socket;
+      if (joined.has(conn)) {
+        hub.refused('bad_request');
+        // The first is not answered any more either: as when a second comes later.
+        conn.close();
+        return next(new Error('bad_request'));
+      }
+      joined.add(conn);
       const error = await decideSafely(socket);
       if (error === null) return next();
+      joined.delete(conn);
       hub.refused(error.code);
       next(Object.assign(new Error(error.code), { data: error }));
     },
