@@ -59,19 +59,26 @@ export class MemoryBus implements MarketBus {
   /** Also when called from within a sink: the message waits its turn, so that every sink sees one order. */
   publish(message: StreamMessage): void {
     this.#accepted += 1;
-    if (!this.#openings.has(message.stream)) return;
-    this.#queue.push({ message, ticket: this.#accepted });
+    const openings = this.#openings.get(message.stream);
+    if (openings === undefined) return;
+    const direct = !this.#draining && this.#queue.length === 0;
+    if (!direct) this.#queue.push({ message, ticket: this.#accepted });
     if (this.#draining) return;
     this.#draining = true;
     try {
+      if (direct) this.#deliverTo(openings, message, this.#accepted);
       for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-        const delivery: BusDelivery = { type: 'message', message: next.message };
-        for (const opening of this.#openings.get(next.message.stream) ?? []) {
-          if (next.ticket > opening.after) this.#deliver(next.message.stream, opening, delivery);
-        }
+        this.#deliverTo(this.#openings.get(next.message.stream) ?? [], next.message, next.ticket);
       }
     } finally {
       this.#draining = false;
+    }
+  }
+
+  #deliverTo(openings: readonly Opening[], message: StreamMessage, ticket: number): void {
+    const delivery: BusDelivery = { type: 'message', message };
+    for (const opening of openings) {
+      if (ticket > opening.after) this.#deliver(message.stream, opening, delivery);
     }
   }
 

@@ -19,6 +19,13 @@ export type Metrics = Readonly<{
     labelNames: readonly string[],
     collect: () => Iterable<readonly [Labels, number]>,
   ): void;
+  /** The same for counts that rise too often to go through the library each time; `collect` answers totals. */
+  collectedCounter(
+    name: string,
+    help: string,
+    labelNames: readonly string[],
+    collect: () => Iterable<readonly [Labels, number]>,
+  ): void;
   histogram(
     name: string,
     help: string,
@@ -64,6 +71,18 @@ export function createMetrics(options: { processMetrics: boolean }): Metrics {
         collect() {
           this.reset();
           for (const [labels, value] of collect()) this.set(labels, value);
+        },
+      });
+    },
+    collectedCounter(name, help, labelNames, collect) {
+      new Counter({
+        name,
+        help,
+        labelNames: [...labelNames],
+        registers,
+        collect() {
+          this.reset();
+          for (const [labels, value] of collect()) this.inc(labels, value);
         },
       });
     },

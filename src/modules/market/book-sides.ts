@@ -17,13 +17,16 @@ export function isSoundBook(book: FeedBook, depth: number): boolean {
 function isSoundSide(side: Float64Array, direction: Direction, depth: number): boolean {
   if (side.length % 2 !== 0) return false;
   const end = Math.min(side.length, depth * 2);
+  if (end === 0) return true;
+  // Ordered prices are within bounds when the outermost are. All comparisons are written so that NaN fails.
+  const first = side[0]!;
+  const last = side[end - 2]!;
+  if (!(first >= VALUE_MIN && first <= VALUE_MAX && last >= VALUE_MIN && last <= VALUE_MAX)) return false;
   let previous = direction === 1 ? 0 : VALUE_MAX * 2;
   for (let index = 0; index < end; index += 2) {
     const price = side[index]!;
     const size = side[index + 1]!;
-    // Written so that NaN fails.
-    if (!((price - previous) * direction > 0 && price >= VALUE_MIN && price <= VALUE_MAX)) return false;
-    if (!(size >= VALUE_MIN && size <= VALUE_MAX)) return false;
+    if (!((price - previous) * direction > 0 && size >= VALUE_MIN && size <= VALUE_MAX)) return false;
     previous = price;
   }
   return true;
@@ -33,19 +36,17 @@ function isSoundSide(side: Float64Array, direction: Direction, depth: number): b
 export class PublishedSide {
   readonly #direction: Direction;
   readonly #depth: number;
-  /** Price, size, price, size ...; two buffers that take turns. */
-  #values: Float64Array;
-  #spare: Float64Array;
+  /** Price, size, price, size ... */
+  readonly #values: Float64Array;
+  /** Two arrays that take turns when levels come or go. */
   #prices: string[] = [];
   #sparePrices: string[] = [];
-
   #length = 0;
 
   constructor(direction: Direction, depth: number) {
     this.#direction = direction;
     this.#depth = depth;
     this.#values = new Float64Array(depth * 2);
-    this.#spare = new Float64Array(depth * 2);
   }
 
   levels(texts: LevelTexts, limit = Infinity): Level[] {
@@ -68,14 +69,35 @@ export class PublishedSide {
    */
   change(next: Float64Array, texts: LevelTexts): Level[] {
     const changes: Level[] = [];
+    const values = this.#values;
+    const prices = this.#prices;
+    const count = Math.min(next.length >> 1, this.#depth);
+    const common = Math.min(count, this.#length);
+    // Most changes are of sizes only, and above the first level that comes or goes nothing has to move.
+    let rank = 0;
+    for (; rank < common; rank++) {
+      const at = rank * 2;
+      if (next[at] !== values[at]) break;
+      const size = next[at + 1]!;
+      if (size === values[at + 1]) continue;
+      values[at + 1] = size;
+      changes.push([prices[rank]!, texts.size(size)]);
+    }
+    if (rank < count || rank < this.#length) this.#merge(next, rank, texts, changes);
+    return changes;
+  }
+
+  /** The rest of `change`, from the first rank at which prices differ. */
+  #merge(next: Float64Array, rank: number, texts: LevelTexts, changes: Level[]): void {
     const old = this.#values;
     const oldPrices = this.#prices;
     const prices = this.#sparePrices;
     const direction = this.#direction;
     const oldCount = this.#length;
     const count = Math.min(next.length >> 1, this.#depth);
-    let from = 0;
-    let to = 0;
+    for (let kept = 0; kept < rank; kept++) prices[kept] = oldPrices[kept]!;
+    let from = rank;
+    let to = rank;
     while (from < oldCount && to < count) {
       const price = next[to * 2]!;
       const gap = (price - old[from * 2]!) * direction;
@@ -104,10 +126,8 @@ export class PublishedSide {
       changes.push([text, texts.size(next[to * 2 + 1]!)]);
     }
     prices.length = count;
-    this.#spare.set(next.length === count * 2 ? next : next.subarray(0, count * 2));
-    [this.#values, this.#spare] = [this.#spare, old];
+    old.set(next.length === count * 2 ? next : next.subarray(0, count * 2));
     [this.#prices, this.#sparePrices] = [prices, oldPrices];
     this.#length = count;
-    return changes;
   }
 }

@@ -39,3 +39,21 @@ it('two prices never share a text', () => {
     { numRuns: 5_000, seed: 4 },
   );
 });
+
+it('texts that are joined from tables are what the long way writes, at every edge of the tables and filled in any order', () => {
+  const units = fc.oneof(
+    fc.integer({ min: 1, max: 50_000_000 }),
+    // Both sides of the last head, and of the first unit that has one.
+    fc.constantFrom(1, 9_999, 10_000, 10_001, 99_999, 100_000, 40_949_999, 40_959_999, 40_960_000, 40_960_001),
+  );
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 10 }), fc.array(units, { minLength: 1, maxLength: 20 }), (places, many) => {
+      const texts = new LevelTexts({ price: places, size: places });
+      for (const each of many) {
+        const double = Number(`${each}e-${places}`);
+        expect(texts.size(double)).toBe(canonicalFromNumber(double, places));
+      }
+    }),
+    { numRuns: 3_000, seed: 5 },
+  );
+});

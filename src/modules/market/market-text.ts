@@ -46,24 +46,36 @@ export class LevelTexts {
   }
 }
 
-/** With more the sum in `write` would leave the integers that are fast. */
+/** With more the sum in `assemble` would leave the integers that are fast. */
 const FAST_DECIMALS_LIMIT = 9;
 /** Integers up to here have at most the 15 digits that a double carries faithfully. */
 const FAST_INTEGER_LIMIT = 1e15;
 /** Texts that took the long way are remembered; past this the memory starts anew. */
 const TEXTS_LIMIT = 2_048;
+/** The last digits of a text come from a table, and what stands before them from another: two pieces are joined faster than digits are made. */
+const TAIL_DIGITS = 4;
+const TAIL_UNITS = 10 ** TAIL_DIGITS;
+const HEADS_LIMIT = 4_096;
+
+/** What texts of so many decimals are joined from; `heads` is filled as it is needed, and nothing is ever taken out of either. */
+type Pieces = Readonly<{ heads: string[]; tails: readonly string[] }>;
+/** By decimals; shared by all markets. */
+const pieces = new Map<number, Pieces>();
 
 /** The canonical text of doubles, with a short way for those that are a whole number of the market's smallest units. */
 class DecimalWriter {
   readonly #decimals: number;
   /** Ten to the power of the decimals; 0 where the short way is closed. */
   readonly #scale: number;
+  readonly #heads: string[];
+  readonly #tails: readonly string[];
   readonly #isFaithful: (canonical: string, value: number) => boolean;
   readonly #texts = new Map<number, string>();
 
   constructor(decimals: number, isFaithful: (canonical: string, value: number) => boolean) {
     this.#decimals = decimals;
     this.#scale = decimals <= FAST_DECIMALS_LIMIT ? 10 ** decimals : 0;
+    ({ heads: this.#heads, tails: this.#tails } = piecesOf(Math.min(decimals, FAST_DECIMALS_LIMIT)));
     this.#isFaithful = isFaithful;
   }
 
@@ -71,12 +83,19 @@ class DecimalWriter {
     const scale = this.#scale;
     const units = Math.round(value * scale);
     // The quotient of two exact integers is rounded once: it is `value` only if `value` is the double of that very decimal.
-    if (units > 0 && units < FAST_INTEGER_LIMIT && units / scale === value) {
-      if (scale === 1) return `${units}`;
-      const whole = Math.floor(units / scale);
-      return `${whole}.${`${units - whole * scale + scale}`.slice(1)}`;
+    if (!(units > 0 && units < FAST_INTEGER_LIMIT && units / scale === value)) return this.#writeSlowly(value);
+    const head = Math.trunc(units / TAIL_UNITS);
+    if (head >= HEADS_LIMIT || (head === 0 && scale < TAIL_UNITS)) return assemble(units, scale);
+    return (this.#heads[head] ?? this.#fillHeads(head)) + this.#tails[units - head * TAIL_UNITS]!;
+  }
+
+  /** In order: an array with holes would be slow. */
+  #fillHeads(last: number): string {
+    for (let head = this.#heads.length; head <= last; head++) {
+      const text = assemble(head * TAIL_UNITS, this.#scale);
+      this.#heads.push(text.slice(0, text.length - this.#tails[0]!.length));
     }
-    return this.#writeSlowly(value);
+    return this.#heads[last]!;
   }
 
   #writeSlowly(value: number): string {
@@ -88,6 +107,25 @@ class DecimalWriter {
     this.#texts.set(value, text);
     return text;
   }
+}
+
+function assemble(units: number, scale: number): string {
+  if (scale === 1) return `${units}`;
+  const whole = Math.floor(units / scale);
+  return `${whole}.${`${units - whole * scale + scale}`.slice(1)}`;
+}
+
+function piecesOf(decimals: number): Pieces {
+  let found = pieces.get(decimals);
+  if (found !== undefined) return found;
+  const tails = Array.from({ length: TAIL_UNITS }, (_, units) => {
+    const digits = String(units).padStart(TAIL_DIGITS, '0');
+    const whole = TAIL_DIGITS - decimals;
+    return whole > 0 && decimals > 0 ? `${digits.slice(0, whole)}.${digits.slice(whole)}` : digits;
+  });
+  found = { heads: [], tails };
+  pieces.set(decimals, found);
+  return found;
 }
 
 function plainText(value: number): string {

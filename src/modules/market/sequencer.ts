@@ -78,7 +78,10 @@ class StreamSequencer implements Sequencer, StreamSource, MarketIngest {
     this.#log = setup.log;
     this.#demand = setup.demand;
     const { metrics } = setup;
-    const published = metrics.counter('market_published_total', 'Messages published by channel', ['channel']);
+    const published = new Map<string, number>();
+    metrics.collectedCounter('market_published_total', 'Messages published by channel', ['channel'], () =>
+      [...published].map(([channel, count]) => [{ channel }, count]),
+    );
     const refused = metrics.counter('market_refused_total', 'Values from exchanges that were not fit to pass on', [
       'reason',
     ]);
@@ -89,7 +92,7 @@ class StreamSequencer implements Sequencer, StreamSource, MarketIngest {
       bus: setup.bus,
       clock: setup.clock,
       nextEpoch: createEpochs(setup.clock, setup.random),
-      onPublished: (channel) => published.inc({ channel }),
+      onPublished: (channel) => void published.set(channel, (published.get(channel) ?? 0) + 1),
       onEpoch: (reason) => epochs.inc({ reason }),
     };
     this.#desks = new Map(
@@ -149,25 +152,25 @@ class StreamSequencer implements Sequencer, StreamSource, MarketIngest {
   }
 
   book(book: FeedBook): void {
-    this.#desk(book.venue)?.clock.saw(book.exchangeTs, book.ingestTs);
-    const track = this.#track('book', book);
-    if (track instanceof BookTrack) track.onBook(book);
+    const desk = this.#desk(book.venue);
+    if (desk === undefined) return;
+    desk.clock.saw(book.exchangeTs, book.ingestTs);
+    desk.tracks.book.get(book.symbol)?.onBook(book);
   }
 
   trades(trades: FeedTrades): void {
-    const track = this.#track('trades', trades);
-    if (!(track instanceof TradesTrack)) return;
-    const last = track.onTrades(trades).at(-1);
-    if (last === undefined) return;
-    this.#desk(trades.venue)?.clock.saw(last.ts, trades.ingestTs);
-    const ticker = this.#track('ticker', trades);
-    if (ticker instanceof TickerTrack) ticker.onTrade(last, trades.ingestTs);
+    const desk = this.#desk(trades.venue);
+    const last = desk?.tracks.trades.get(trades.symbol)?.onTrades(trades).at(-1);
+    if (desk === undefined || last === undefined) return;
+    desk.clock.saw(last.ts, trades.ingestTs);
+    desk.tracks.ticker.get(trades.symbol)?.onTrade(last, trades.ingestTs);
   }
 
   ticker(ticker: FeedTicker): void {
-    this.#desk(ticker.venue)?.clock.saw(ticker.exchangeTs, ticker.ingestTs);
-    const track = this.#track('ticker', ticker);
-    if (track instanceof TickerTrack) track.onTicker(ticker);
+    const desk = this.#desk(ticker.venue);
+    if (desk === undefined) return;
+    desk.clock.saw(ticker.exchangeTs, ticker.ingestTs);
+    desk.tracks.ticker.get(ticker.symbol)?.onTicker(ticker);
   }
 
   candles(candles: FeedCandles): void {
@@ -201,11 +204,6 @@ class StreamSequencer implements Sequencer, StreamSource, MarketIngest {
     const desk = this.#desks.get(venue);
     if (desk === undefined) this.#refuse('venue');
     return desk;
-  }
-
-  /** Undefined for an upstream that nobody wants any more: a feed lets it linger. */
-  #track(channel: 'book' | 'trades' | 'ticker', of: { venue: string; symbol: string }): Track | undefined {
-    return this.#wanted.get(`${channel}:${of.venue}:${of.symbol}`)?.track;
   }
 
   #begin(stream: string, spec: Exclude<StreamSpec, { channel: 'venue' }>, desk: VenueDesk): OpenStream {
@@ -246,32 +244,38 @@ class StreamSequencer implements Sequencer, StreamSource, MarketIngest {
   }
 
   #makeTrack(upstream: Upstream, desk: VenueDesk): Track {
-    const decimals = () => desk.decimals(upstream.symbol);
+    const { symbol } = upstream;
+    const decimals = () => desk.decimals(symbol);
+    const keep = <T extends Track>(tracks: Map<string, T>, track: T): T => {
+      tracks.set(symbol, track);
+      return track;
+    };
     const lines = this.#lineSetup;
     switch (upstream.channel) {
       case 'book':
-        return new BookTrack(lines, decimals, this.#refuse);
+        return keep(desk.tracks.book, new BookTrack(lines, decimals, this.#refuse));
       case 'trades':
-        return new TradesTrack(lines, decimals, this.#clock, this.#refuse);
+        return keep(desk.tracks.trades, new TradesTrack(lines, decimals, this.#clock, this.#refuse));
       case 'ticker':
-        return new TickerTrack(lines, decimals, this.#clock, this.#refuse);
+        return keep(desk.tracks.ticker, new TickerTrack(lines, decimals, this.#clock, this.#refuse));
       case 'candles': {
-        const trades = desk.setup.candles === 'trades' ? this.#track('trades', upstream) : undefined;
         return new CandlesTrack(lines, {
           timeframe: upstream.timeframe,
           clock: this.#clock,
           venueClock: desk.clock,
           decimals,
           refuse: this.#refuse,
-          trades: trades instanceof TradesTrack ? trades : undefined,
+          trades: desk.setup.candles === 'trades' ? desk.tracks.trades.get(symbol) : undefined,
         });
       }
     }
   }
 
   #drop(wanted: WantedUpstream): void {
+    const { channel, venue, symbol } = wanted.upstream;
     wanted.track.stop();
     this.#wanted.delete(upstreamKey(wanted.upstream));
+    if (channel !== 'candles') this.#desks.get(venue)?.tracks[channel].delete(symbol);
     for (const source of wanted.sources) source.dependents.delete(wanted);
     this.#demand?.unwant(wanted.upstream);
   }

@@ -114,7 +114,15 @@ export class StreamLine {
   }
 
   #message(kind: MessageKind, data: unknown, stamp: Stamp): StreamMessage {
-    return { stream: this.name, epoch: this.#epoch, seq: this.#seq, kind, ...stamp, data };
+    const { ingestTs, exchangeTs, exchangeSeq } = stamp;
+    const stream = this.name;
+    const epoch = this.#epoch;
+    const seq = this.#seq;
+    // The common case by name: copying whatever a stamp has is several times slower.
+    if (exchangeTs !== undefined && exchangeSeq !== undefined) {
+      return { stream, epoch, seq, kind, ingestTs, exchangeTs, exchangeSeq, data };
+    }
+    return { stream, epoch, seq, kind, ...stamp, data };
   }
 }
 

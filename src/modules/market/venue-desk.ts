@@ -2,12 +2,15 @@ import type { Clock } from '../../kernel/clock.ts';
 import type { Market } from '../../protocol/market.ts';
 import { MarketSchema } from '../../protocol/market.ts';
 import type { StreamState, Venue, VenueSource } from '../../protocol/messages.ts';
+import type { BookTrack } from './book-track.ts';
 import { Pacer } from './pacer.ts';
 import type { Content, LineSetup } from './stream-line.ts';
 import { StreamLine } from './stream-line.ts';
 import type { MarketDecimals } from './market-text.ts';
 import { UNKNOWN_DECIMALS, boundedDecimals } from './market-text.ts';
+import type { TickerTrack } from './ticker-track.ts';
 import type { Refuse } from './track.ts';
+import type { TradesTrack } from './trades-track.ts';
 import type { VenueHealth } from './upstream.ts';
 import { VenueClock } from './venue-clock.ts';
 
@@ -22,6 +25,12 @@ export type VenueSetup = Readonly<{ venue: string; source: VenueSource; candles?
 export class VenueDesk {
   readonly setup: VenueSetup;
   readonly clock: VenueClock;
+  /** Of upstreams that somebody wants, by symbol: a key of several parts, put together and hashed for each message, costs more than to look it up. */
+  readonly tracks = {
+    book: new Map<string, BookTrack>(),
+    trades: new Map<string, TradesTrack>(),
+    ticker: new Map<string, TickerTrack>(),
+  } as const;
   readonly #now: () => number;
   readonly #venueLine: StreamLine;
   readonly #marketsLine: StreamLine;
