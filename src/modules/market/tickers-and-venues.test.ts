@@ -35,6 +35,40 @@ function sendTicker(fields: FeedTicker['fields']): void {
 }
 
 describe('tickers', () => {
+  it('takes no last price from trades that nobody wants any more: they may be stale, and nobody would say so', () => {
+    const { messages } = rig.record(TICKER);
+    const trades = rig.record(TRADES);
+    sendTicker({ bid: '100' });
+    vi.advanceTimersByTime(100);
+    sendTrades(trade('1', '100.5'));
+    vi.advanceTimersByTime(100);
+    trades.close();
+    sendTrades(trade('2', '200.5'));
+    vi.advanceTimersByTime(100);
+    expect((messages.at(-1)!.data as Ticker).last).toBe('100.50');
+    rig.record(TRADES);
+    sendTrades(trade('3', '101.5'));
+    vi.advanceTimersByTime(100);
+    expect((messages.at(-1)!.data as Ticker).last).toBe('101.50');
+  });
+
+  it('counts every message that it publishes, by channel, at each look anew', async () => {
+    const tickers = rig.record(TICKER);
+    const trades = rig.record(TRADES);
+    sendTicker({ bid: '100' });
+    sendTrades(trade('1'));
+    const read = async (channel: string): Promise<number> => {
+      const text = await rig.metrics.render();
+      return Number(new RegExp(`^market_published_total{channel="${channel}"} (\\d+)$`, 'm').exec(text)?.[1]);
+    };
+    for (let look = 0; look < 2; look++) {
+      expect(await read('ticker')).toBe(tickers.messages.length);
+      expect(await read('trades')).toBe(trades.messages.length);
+      sendTrades(trade(`more ${look}`));
+      vi.advanceTimersByTime(1_000);
+    }
+  });
+
   it('merges what the messages say, writes canonical text, and null for what nobody said', () => {
     const { messages } = rig.record(TICKER);
     sendTicker({ last: '100.5', bid: '1e2', baseVolume: '12' });
