@@ -74,6 +74,7 @@ export class GatewaySide {
       partition.streams.add(stream);
     }
     const held = stream;
+    if (isSynced(held)) held.waitingSinceMs = this.#setup.monotonic();
     const opening: Opening = { sink, synced: false, closed: false };
     held.openings = [...held.openings, opening];
     // Its head must be asked for even if others have theirs: only a feed knows a whole state.
@@ -126,14 +127,15 @@ export class GatewaySide {
       for (const [feed, { heardMs }] of partition.feeds) {
         if (nowMs - heardMs <= this.#setup.feedSilenceMs) continue;
         this.#loseFeed(partition, feed, 'the feed fell silent');
-        // Or we are deaf on this channel: Redis has been seen to drop a subscription without a word. Asking again is harmless.
-        partition.subscription = 'none';
+        hearAnew(partition);
       }
     }
     for (const stream of this.#streams.values()) {
-      if (isSynced(stream) || stream.told || nowMs - stream.waitingSinceMs <= this.#setup.feedSilenceMs) continue;
+      if (isSynced(stream) || nowMs - stream.waitingSinceMs <= this.#setup.feedSilenceMs) continue;
+      stream.waitingSinceMs = nowMs;
+      hearAnew(stream.partition);
+      if (stream.told) continue;
       stream.told = true;
-      stream.partition.subscription = 'none';
       for (const opening of stream.openings) {
         if (!opening.synced) this.#deliver(stream, opening, lost(stream.name, 'no feed answers'));
       }
@@ -314,6 +316,14 @@ export class GatewaySide {
     const frame: WantFrame = { ...wanted, g: this.#setup.nodeRun, p: this.#patienceMs };
     this.#setup.send(this.#setup.channels.wants, JSON.stringify(frame));
   }
+}
+
+/**
+ * Whoever hears nobody may be deaf: Redis has been seen to drop a subscription without a word. While somebody is heard, asking again
+ * would do harm: until it is confirmed, what comes is not used, and so is missing.
+ */
+function hearAnew(partition: Partition): void {
+  if (partition.feeds.size === 0) partition.subscription = 'none';
 }
 
 function isSynced(stream: RemoteStream): boolean {

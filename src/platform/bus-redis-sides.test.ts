@@ -202,6 +202,19 @@ describe('a gateway', () => {
     expect(follower).toMatchObject({ losses: ['messages are missing'], violations: [] });
   });
 
+  it('hears again after its subscription was dropped without a word, and dropped once more', async () => {
+    const { gateway } = await synced();
+    for (let drops = 1; drops <= 3; drops++) {
+      for (let second = 0; second < 7; second++) {
+        await vi.advanceTimersByTimeAsync(1_000);
+        gateway.side.tick();
+      }
+      await gateway.settle();
+      expect(gateway.confirmations.length).toBeGreaterThan(drops);
+      gateway.confirmations.at(-1)!(true);
+    }
+  });
+
   it('keeps to the feed that it follows while that one is heard, and turns to the other when it is not', async () => {
     const { feed, gateway, follower, carry } = await synced();
     const other = feedRig();
@@ -221,6 +234,8 @@ describe('a gateway', () => {
       gateway.confirmations.at(-1)!(true);
     }
     expect(follower.losses[0]).toBe('the feed fell silent');
+    // It hears: to subscribe anew would cost it frames of the other.
+    expect(gateway.confirmations).toHaveLength(1);
     other.side.onWant(want());
     await gateway.settle();
     for (const frame of other.frames.splice(0)) gateway.side.onData(PARTITION, foreign(frame));
@@ -231,11 +246,18 @@ describe('a gateway', () => {
     const { feed, gateway, follower, open, carry } = await synced();
     feed.source.publish(STREAM);
     carry();
+    for (let second = 0; second < 7; second++) {
+      await vi.advanceTimersByTimeAsync(1_000);
+      feed.side.tick();
+      carry();
+      gateway.side.tick();
+    }
     const late = new Follower();
     open(late.sink);
     feed.source.publish(STREAM);
     carry();
-    expect(late.heads).toBe(0);
+    gateway.side.tick();
+    expect(late).toMatchObject({ heads: 0, losses: [] });
     await gateway.settle();
     feed.side.onWant(gateway.asked.at(-1)!);
     await gateway.settle();
