@@ -4,22 +4,34 @@ import type { Batch, BookEvent, ThreadEvent } from './thread-protocol.ts';
 type OtherEvent = Exclude<ThreadEvent, BookEvent>;
 
 /**
- * A batch as it crosses to the main thread. Structured clone walks objects property by property and copies an array of doubles
- * at once, so books cross as doubles, and a batch of nothing but known books as a single array.
+ * A batch as it crosses to the main thread. Structured clone walks objects property by property, so books cross as doubles, and a
+ * batch of few and known books as a single array. The arrays are moved, not copied: see `buffersOf`.
  */
-export type PackedBatch = Float64Array<ArrayBuffer> | (Readonly<{ type: 'batch' }> & BatchWithEvents);
+export type PackedBatch = Float64Array<ArrayBuffer> | BatchWithEvents;
 type BatchWithEvents = Readonly<{
+  type: 'batch';
+  batch: number;
   /** None of them comes after a book of its own upstream. */
   events: readonly OtherEvent[];
   /** Keys of upstreams whose first book is in this batch; numbered from 0 in the order of their appearance. */
   names: readonly string[];
-  books: Float64Array<ArrayBuffer>;
+  books: readonly Float64Array<ArrayBuffer>[];
 }>;
 
+/**
+ * The books of one array share its memory for as long as one of them is the newest of its market, on the main thread: a quiet
+ * market's book holds at most this many times its own size.
+ */
+const BOOKS_PER_ARRAY = 8;
 /** The batch's own number. */
-const BATCH_HEADER = 1;
+const ARRAY_HEADER = 1;
 /** The number of the upstream's key, doubles of the bids, of the asks, exchange's id, its time, ours; NaN: it does not tell. */
 const BOOK_HEADER = 6;
+
+/** For the transfer list of whoever posts a batch: the other end gets the memory itself, and this one is left without. */
+export function buffersOf(packed: PackedBatch): ArrayBuffer[] {
+  return packed instanceof Float64Array ? [packed.buffer] : packed.books.map(({ buffer }) => buffer);
+}
 
 /** The thread's end; the keys that it numbers are as many as the upstreams that the venue has. */
 export class BatchPacker {
@@ -27,30 +39,46 @@ export class BatchPacker {
 
   pack({ batch, events }: Batch): PackedBatch {
     const others: OtherEvent[] = [];
-    const names: string[] = [];
-    let length = BATCH_HEADER;
+    const waiting: BookEvent[] = [];
     for (const event of events) {
-      if (event.type === 'book') length += BOOK_HEADER + event.bids.length + event.asks.length;
+      if (event.type === 'book') waiting.push(event);
       else others.push(event);
+    }
+    const names: string[] = [];
+    const books: Float64Array<ArrayBuffer>[] = [];
+    for (let from = 0; from < waiting.length; from += BOOKS_PER_ARRAY) {
+      books.push(this.#packBooks(batch, waiting, from, names));
+    }
+    const alone = books.length === 1 && others.length === 0 && names.length === 0;
+    return alone ? books[0]! : { type: 'batch', batch, events: others, names, books };
+  }
+
+  #packBooks(batch: number, events: readonly BookEvent[], from: number, names: string[]): Float64Array<ArrayBuffer> {
+    const to = Math.min(events.length, from + BOOKS_PER_ARRAY);
+    let length = ARRAY_HEADER;
+    for (let index = from; index < to; index++) {
+      length += BOOK_HEADER + events[index]!.bids.length + events[index]!.asks.length;
     }
     const books = new Float64Array(length);
     books[0] = batch;
-    let at = BATCH_HEADER;
-    for (const event of events) if (event.type === 'book') at = this.#put(books, at, event, names);
-    return others.length === 0 && names.length === 0 ? books : { type: 'batch', events: others, names, books };
+    let at = ARRAY_HEADER;
+    for (let index = from; index < to; index++) at = this.#put(books, at, events[index]!, names);
+    return books;
   }
 
   #put(books: Float64Array, at: number, event: BookEvent, names: string[]): number {
     const { key, bids, asks } = event;
+    const bidsAt = at + BOOK_HEADER;
+    const asksAt = bidsAt + bids.length;
     books[at] = this.#numberOf(key, names);
     books[at + 1] = bids.length;
     books[at + 2] = asks.length;
     books[at + 3] = event.exchangeSeq ?? NaN;
     books[at + 4] = event.exchangeTs ?? NaN;
     books[at + 5] = event.ingestTs;
-    books.set(bids, at + BOOK_HEADER);
-    books.set(asks, at + BOOK_HEADER + bids.length);
-    return at + BOOK_HEADER + bids.length + asks.length;
+    books.set(bids, bidsAt);
+    books.set(asks, asksAt);
+    return asksAt + asks.length;
   }
 
   #numberOf(key: string, names: string[]): number {
@@ -67,29 +95,36 @@ export class BatchPacker {
 export class BatchUnpacker {
   readonly #names: string[] = [];
 
-  /** Calls `take` with the events in an order in which they may be applied; answers the batch's number. */
+  /**
+   * Calls `take` with the events in an order in which they may be applied; answers the batch's number. The books are views of what
+   * was posted, which nobody else has any more.
+   */
   unpack(packed: PackedBatch, take: (event: ThreadEvent) => void): number {
-    const books = packed instanceof Float64Array ? packed : packed.books;
-    if (!(packed instanceof Float64Array)) {
-      this.#names.push(...packed.names);
-      for (const event of packed.events) take(event);
+    if (packed instanceof Float64Array) {
+      this.#takeBooks(packed, take);
+      return packed[0]!;
     }
-    for (let at = BATCH_HEADER; at < books.length;) at = this.#take(books, at, take);
-    return books[0]!;
+    this.#names.push(...packed.names);
+    for (const event of packed.events) take(event);
+    for (const books of packed.books) this.#takeBooks(books, take);
+    return packed.batch;
+  }
+
+  #takeBooks(books: Float64Array<ArrayBuffer>, take: (event: ThreadEvent) => void): void {
+    for (let at = ARRAY_HEADER; at < books.length;) at = this.#take(books, at, take);
   }
 
   #take(books: Float64Array<ArrayBuffer>, at: number, take: (event: ThreadEvent) => void): number {
     const key = this.#names[books[at]!];
     assert(key !== undefined, 'batch: a book without a name');
-    const asksAt = at + BOOK_HEADER + books[at + 1]!;
+    const bidsAt = at + BOOK_HEADER;
+    const asksAt = bidsAt + books[at + 1]!;
     const end = asksAt + books[at + 2]!;
-    // Copies: a view would keep the whole batch for as long as one quiet book of it is the newest.
-    const bids = books.slice(at + BOOK_HEADER, asksAt);
     const event: Mutable<BookEvent> = {
       type: 'book',
       key,
-      bids,
-      asks: books.slice(asksAt, end),
+      bids: books.subarray(bidsAt, asksAt),
+      asks: books.subarray(asksAt, end),
       ingestTs: books[at + 5]!,
     };
     const exchangeSeq = books[at + 3]!;

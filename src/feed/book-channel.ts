@@ -43,8 +43,9 @@ export class BookChannel implements Channel {
     const stored = this.#context.exchange.orderbooks[this.#context.upstream.symbol];
     // A snapshot that was asked for before the book was dropped still arrives, in an object that ccxt keeps no more.
     if (stored !== undefined && stored !== result) return;
+    const first = this.#candidate === undefined;
     this.#candidate = result;
-    this.#context.touched();
+    if (first) this.#context.touched();
   }
 
   settle(): void {
@@ -58,12 +59,13 @@ export class BookChannel implements Channel {
     if (isCrossed(book)) return context.doubt('crossed book', true);
     const older = this.#lastNonce !== undefined && book.nonce !== undefined && book.nonce < this.#lastNonce;
     if (older && context.live) return context.doubt('older than before', true);
+    const nowMs = context.monotonic();
     const middle = middlePrice(book);
-    if (middle !== undefined && !context.band.accept(middle, context.monotonic())) {
+    if (middle !== undefined && !context.band.accept(middle, nowMs)) {
       return context.doubt('absurd price', true);
     }
     if (!this.#isNewer(book)) return;
-    this.#keepRange(book);
+    this.#keepRange(book, nowMs);
     this.#newerThan = undefined;
     this.#book = book;
     this.#lastNonce = book.nonce;
@@ -81,16 +83,16 @@ export class BookChannel implements Channel {
     const image = this.#upToDate(book);
     if (image === null) return null;
     const { bids, asks } = image;
-    const exchangeSeq = this.#context.quirks.bookIds ? book.nonce : undefined;
-    return {
+    const event: { -readonly [Key in keyof BookEvent]: BookEvent[Key] } = {
       type: 'book',
       key: this.#context.key,
       bids,
       asks,
-      ...(exchangeSeq === undefined ? {} : { exchangeSeq }),
-      ...(this.#bookTs === undefined ? {} : { exchangeTs: this.#bookTs }),
       ingestTs: this.#ingestTs,
     };
+    if (this.#context.quirks.bookIds && book.nonce !== undefined) event.exchangeSeq = book.nonce;
+    if (this.#bookTs !== undefined) event.exchangeTs = this.#bookTs;
+    return event;
   }
 
   /** Null when nothing has changed since the last post. */
@@ -139,7 +141,7 @@ export class BookChannel implements Channel {
   }
 
   /** Uses a further snapshot that has come, asks for one when the market is running out of the known range. */
-  #keepRange(book: CcxtBook): void {
+  #keepRange(book: CcxtBook, nowMs: number): void {
     const { quirks } = this.#context;
     const range = rangeOf(book);
     if (quirks.window === true) book.limit();
@@ -152,7 +154,6 @@ export class BookChannel implements Channel {
       range.widen(further.snapshot);
       this.#further = undefined;
     }
-    const nowMs = this.#context.monotonic();
     if (nowMs - this.#refreshedMs < REFRESH_PAUSE_MS || !range.isNarrow(quirks.snapshot.refreshBelow)) return;
     this.#refreshedMs = nowMs;
     void this.#askFurther(book, quirks.snapshot.levels);

@@ -1,16 +1,15 @@
+import { assert } from '../kernel/assert.ts';
 import { BookRange } from './book-range.ts';
 import type { CcxtBook, CcxtSide } from './ccxt-surface.ts';
 
 /** Coinbase's BTC-USD has some 50,000 levels a side; ccxt's insertion is quadratic, so a made-up million would hang the thread. */
 const LEVELS_LIMIT = 100_000;
 
-/** What we know of a book that ccxt has made; it goes when the book goes. */
-type Watched = {
-  spoiled: boolean;
-  range: BookRange | undefined;
-  readonly touch: Readonly<{ bids: Touch; asks: Touch }>;
-};
-const watched = new WeakMap<CcxtBook, Watched>();
+/**
+ * What we know of a book, and of each of its sides, lies in the object itself and the functions set on it are the same for all:
+ * with a closure for every side the call sites inside ccxt would see as many functions as there are books and inline none.
+ */
+const GUARD = Symbol('guard');
 
 /**
  * How deep a side was stored into since somebody last asked. `sign` times a price is its depth: it rises from the best level on,
@@ -24,19 +23,35 @@ export type Touch = {
   bound: number;
 };
 
+type SideGuard = Touch & {
+  readonly of: BookGuard;
+  /** ccxt's own. */
+  readonly store: CcxtSide['storeArray'];
+  readonly limit: CcxtSide['limit'];
+};
+type BookGuard = {
+  spoiled: boolean;
+  readonly ignoresZeroPrice: boolean;
+  readonly range: BookRange | undefined;
+  /** ccxt's own. */
+  readonly reset: CcxtBook['reset'];
+};
+type GuardedSide = CcxtSide & { readonly [GUARD]: SideGuard };
+type GuardedBook = CcxtBook & { readonly [GUARD]?: BookGuard };
+
 /** Whether the book was handed a value no market has. It is not touched by it, and not to be believed any more. */
 export function isSpoiled(book: CcxtBook): boolean {
-  return watched.get(book)?.spoiled === true;
+  return (book as GuardedBook)[GUARD]?.spoiled === true;
 }
 
 /** Undefined for a book of which the exchange streams every level. */
 export function rangeOf(book: CcxtBook): BookRange | undefined {
-  return watched.get(book)?.range;
+  return (book as GuardedBook)[GUARD]?.range;
 }
 
-/** Of a guarded book. */
-export function touchOf(book: CcxtBook): Readonly<{ bids: Touch; asks: Touch }> {
-  return watched.get(book)!.touch;
+/** Of a side of a guarded book. */
+export function touchOf(side: CcxtSide): Touch {
+  return (side as GuardedSide)[GUARD];
 }
 
 export type GuardOptions = Readonly<{ ignoresZeroPrice: boolean; snapshotLevels: number | undefined }>;
@@ -46,61 +61,77 @@ export type GuardOptions = Readonly<{ ignoresZeroPrice: boolean; snapshotLevels:
  * text, and ccxt takes the text "0" for a size: levels would never be deleted. NaN would break the sides' binary search.
  */
 export function guardBook(book: CcxtBook, options: GuardOptions): CcxtBook {
-  const { snapshotLevels } = options;
+  const { ignoresZeroPrice, snapshotLevels } = options;
+  assert(!Object.hasOwn(book, GUARD), 'book guard: guarded already');
   const range = snapshotLevels === undefined ? undefined : new BookRange(book, snapshotLevels);
-  // All that is in the book already counts as touched.
-  const touch: Watched['touch'] = {
-    bids: { sign: -1, worst: Infinity, bound: Infinity },
-    asks: { sign: 1, worst: Infinity, bound: Infinity },
-  };
-  const watch: Watched = { spoiled: false, range, touch };
-  watched.set(book, watch);
-  guardSide(book.bids, watch, touch.bids, options.ignoresZeroPrice);
-  guardSide(book.asks, watch, touch.asks, options.ignoresZeroPrice);
-  const reset = book.reset.bind(book);
-  hide(book, 'reset', (snapshot: unknown) => {
-    const answer = reset(snapshot);
-    // Levels that the snapshot does not have are gone without having been stored.
-    touch.bids.worst = touch.asks.worst = Infinity;
-    range?.replaced();
-    return answer;
-  });
+  const guard: BookGuard = { spoiled: false, ignoresZeroPrice, range, reset: book.reset };
+  guardSide(book.bids, -1, guard);
+  guardSide(book.asks, 1, guard);
+  hide(book, GUARD, guard);
+  hide(book, 'reset', resetGuarded);
   return book;
 }
 
-function guardSide(side: CcxtSide, watch: Watched, touch: Touch, ignoresZeroPrice: boolean): void {
-  const store = side.storeArray.bind(side);
-  const { sign } = touch;
-  const { range } = watch;
-  hide(side, 'storeArray', (level: unknown[]) => {
-    const [givenPrice, givenSize] = level;
-    const price = typeof givenPrice === 'number' ? givenPrice : Number(givenPrice);
-    const size = typeof givenSize === 'number' ? givenSize : Number(givenSize);
-    if (price === 0 && ignoresZeroPrice) return;
-    // The comparisons are false for NaN.
-    const sound = price > 0 && price < Infinity && size >= 0 && size < Infinity && givenSize !== null;
-    if (!sound || side.length >= LEVELS_LIMIT) {
-      watch.spoiled = true;
-      return;
-    }
-    if (price !== givenPrice) level[0] = price;
-    if (size !== givenSize) level[1] = size;
-    const depth = price * sign;
-    if (depth > touch.worst && depth <= touch.bound) touch.worst = depth;
-    range?.changed(side, price);
-    store(level);
-  });
-  const limit = side.limit.bind(side);
-  hide(side, 'limit', () => {
-    limit();
-    // Once the cut has gone deeper than the bound, what is stored behind it is within reach again.
-    const last = side.at(-1);
-    if (last === undefined || last[0] * sign < touch.bound) touch.bound = Infinity;
-  });
+function guardSide(side: CcxtSide, sign: 1 | -1, of: BookGuard): void {
+  // All that is in the book already counts as touched.
+  const guard: SideGuard = { sign, worst: Infinity, bound: Infinity, of, store: side.storeArray, limit: side.limit };
+  hide(side, GUARD, guard);
+  hide(side, 'storeArray', storeGuarded);
+  hide(side, 'limit', limitGuarded);
+}
+
+function storeGuarded(this: GuardedSide, level: unknown[]): void {
+  const guard = this[GUARD];
+  if (!(isSound(level[0], level[1]) && this.length < LEVELS_LIMIT) && !admits(this, level)) return;
+  const price = level[0] as number;
+  const depth = price * guard.sign;
+  if (depth > guard.worst && depth <= guard.bound) guard.worst = depth;
+  const { range } = guard.of;
+  if (range?.awaiting === true) range.changed(this, price);
+  guard.store.call(this, level);
+}
+
+/** The comparisons are false for NaN. */
+function isSound(price: unknown, size: unknown): boolean {
+  if (typeof price !== 'number' || typeof size !== 'number') return false;
+  return price > 0 && price < Infinity && size >= 0 && size < Infinity;
+}
+
+/** Makes numbers of texts; false for a level that is to be left out, and then says so where that is a fault. */
+function admits(side: GuardedSide, level: unknown[]): boolean {
+  const { of } = side[GUARD];
+  const price = Number(level[0]);
+  if (price === 0 && of.ignoresZeroPrice) return false;
+  // `Number(null)` is a 0 like any other.
+  const size = level[1] === null ? NaN : Number(level[1]);
+  if (!isSound(price, size) || side.length >= LEVELS_LIMIT) {
+    of.spoiled = true;
+    return false;
+  }
+  level[0] = price;
+  level[1] = size;
+  return true;
+}
+
+function limitGuarded(this: GuardedSide): void {
+  const guard = this[GUARD];
+  guard.limit.call(this);
+  // Once the cut has gone deeper than the bound, what is stored behind it is within reach again.
+  const last = this.at(-1);
+  if (last === undefined || last[0] * guard.sign < guard.bound) guard.bound = Infinity;
+}
+
+function resetGuarded(this: CcxtBook, snapshot: unknown): CcxtBook {
+  const guard = (this as GuardedBook)[GUARD]!;
+  const answer = guard.reset.call(this, snapshot);
+  // Levels that the snapshot does not have are gone without having been stored.
+  touchOf(this.bids).worst = touchOf(this.asks).worst = Infinity;
+  guard.range?.replaced();
+  return answer;
 }
 
 /** An own property that loops over ccxt's arrays and objects do not meet. */
-function hide(target: object, name: string, value: unknown): void {
+function hide(target: object, name: string | symbol, value: unknown): void {
   Object.defineProperty(target, name, { value, enumerable: false, writable: true, configurable: true });
 }
 

@@ -1,5 +1,6 @@
 import type { Touch } from './book-guard.ts';
 import { rangeOf, touchOf } from './book-guard.ts';
+import type { BookRange } from './book-range.ts';
 import type { CcxtBook, CcxtSide } from './ccxt-surface.ts';
 
 /**
@@ -9,26 +10,33 @@ import type { CcxtBook, CcxtSide } from './ccxt-surface.ts';
 class SideImage {
   readonly #values: Float64Array<ArrayBuffer>;
   #length = 0;
+  #view: Float64Array<ArrayBuffer>;
 
   constructor(limit: number) {
     this.#values = new Float64Array(limit * 2);
+    this.#view = this.#values.subarray(0, 0);
   }
 
   /** A view: true until the next call of `update`. */
   get levels(): Float64Array<ArrayBuffer> {
-    return this.#values.subarray(0, this.#length * 2);
+    if (this.#view.length !== this.#length * 2) this.#view = this.#values.subarray(0, this.#length * 2);
+    return this.#view;
   }
 
   /** Takes over the `count` best levels of `side`; answers whether any of them may have changed. */
   update(side: CcxtSide, touch: Touch, count: number): boolean {
-    const worst = touch.worst;
+    const { sign, worst } = touch;
     touch.worst = -Infinity;
     const before = this.#length;
-    const head = worst === -Infinity ? 0 : rankAfter(count, worst, (rank) => touch.sign * side[rank]![0]);
-    const changed = head > 0 || worst > -Infinity || count !== before;
-    if (changed && !this.#splice(side, touch, count, head, worst)) this.#copy(side, 0, count);
-    this.#length = count;
-    touch.bound = count === this.#values.length / 2 ? touch.sign * side[count - 1]![0] : Infinity;
+    const touched = worst > -Infinity;
+    const changed = touched || count !== before;
+    if (changed) {
+      const oldHead = touched ? this.#rankAfter(worst * sign, sign) : 0;
+      const head = touched ? headOf(side, sign, worst, count, oldHead) : 0;
+      if (!this.#splice(side, count, head, oldHead)) this.#copy(side, 0, count);
+      this.#length = count;
+    }
+    touch.bound = count === this.#values.length / 2 ? sign * side[count - 1]![0] : Infinity;
     return changed;
   }
 
@@ -43,15 +51,30 @@ class SideImage {
     return true;
   }
 
-  /** False when the side does not end as it should: then it was changed in a way that nobody saw. */
-  #splice(side: CcxtSide, touch: Touch, count: number, head: number, worst: number): boolean {
+  /**
+   * The best `head` levels of the side are new and stand where `oldHead` have stood. False when the side does not end as it should:
+   * then it was changed in a way that nobody saw.
+   */
+  #splice(side: CcxtSide, count: number, head: number, oldHead: number): boolean {
     const values = this.#values;
-    const oldHead = worst === -Infinity ? 0 : rankAfter(this.#length, worst, (rank) => touch.sign * values[rank * 2]!);
     const kept = Math.min(this.#length - oldHead, count - head);
     if (kept > 0 && head !== oldHead) values.copyWithin(head * 2, oldHead * 2, (oldHead + kept) * 2);
     this.#copy(side, 0, head);
     this.#copy(side, head + Math.max(0, kept), count);
     return count === 0 || values[count * 2 - 2] === side[count - 1]![0];
+  }
+
+  /** How many levels of the image are no deeper than `price`. */
+  #rankAfter(price: number, sign: 1 | -1): number {
+    const values = this.#values;
+    let low = 0;
+    let high = this.#length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((values[middle * 2]! - price) * sign <= 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   #copy(side: CcxtSide, from: number, to: number): void {
@@ -64,13 +87,15 @@ class SideImage {
   }
 }
 
-/** The first of `count` ranks whose key is greater than `key`; keys rise with the rank. */
-function rankAfter(count: number, key: number, keyOf: (rank: number) => number): number {
+/** How many of the `count` best levels of a side are no deeper than `depth`; most often as many as in the image. */
+function headOf(side: CcxtSide, sign: 1 | -1, depth: number, count: number, guess: number): number {
+  const within = (rank: number): boolean => sign * side[rank]![0] <= depth;
+  if (guess <= count && (guess === 0 || within(guess - 1)) && (guess === count || !within(guess))) return guess;
   let low = 0;
   let high = count;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if (keyOf(middle) <= key) low = middle + 1;
+    if (within(middle)) low = middle + 1;
     else high = middle;
   }
   return low;
@@ -105,9 +130,9 @@ export class BookImage {
   /** Takes over what has been stored since the last call; answers whether a level of the image may have changed. */
   update(): boolean {
     const { bids, asks } = this.#book;
-    const touch = touchOf(this.#book);
-    const bidsChanged = this.#bids.update(bids, touch.bids, this.#known(bids));
-    const asksChanged = this.#asks.update(asks, touch.asks, this.#known(asks));
+    const range = rangeOf(this.#book);
+    const bidsChanged = this.#bids.update(bids, touchOf(bids), this.#known(bids, range));
+    const asksChanged = this.#asks.update(asks, touchOf(asks), this.#known(asks, range));
     return bidsChanged || asksChanged;
   }
 
@@ -117,7 +142,7 @@ export class BookImage {
     return this.#asks.verify(this.#book.asks) && bidsTrue;
   }
 
-  #known(side: CcxtSide): number {
-    return rangeOf(this.#book)?.known(side, this.#limit) ?? Math.min(this.#limit, side.length);
+  #known(side: CcxtSide, range: BookRange | undefined): number {
+    return range === undefined ? Math.min(this.#limit, side.length) : range.known(side, this.#limit);
   }
 }

@@ -23,6 +23,8 @@ export class BookRange {
   readonly #book: CcxtBook;
   readonly #bids: SideRange = { bound: -Infinity, changed: undefined };
   readonly #asks: SideRange = { bound: Infinity, changed: undefined };
+  /** A further snapshot is on its way: `changed` is to be told of what is stored. */
+  awaiting = false;
 
   /** `levels`: how many levels a side the exchange's snapshot holds at most; fewer means that it is the whole side. */
   constructor(book: CcxtBook, levels: number) {
@@ -67,11 +69,13 @@ export class BookRange {
   prepare(): void {
     this.#bids.changed = new Set();
     this.#asks.changed = new Set();
+    this.awaiting = true;
   }
 
   abandon(): void {
     this.#bids.changed = undefined;
     this.#asks.changed = undefined;
+    this.awaiting = false;
   }
 
   /** Adds what only the snapshot knows. To be called when the book has reached the snapshot's id, and not before `prepare`. */
@@ -83,11 +87,14 @@ export class BookRange {
 
   /** Levels beyond the depth that ccxt was asked for are dropped: then they are not known any more. */
   trim(): void {
-    for (const side of [this.#book.bids, this.#book.asks]) {
-      if (side.length <= 2 * side.depth) continue;
-      side.limit();
-      (side === this.#book.bids ? this.#bids : this.#asks).bound = side.at(-1)![0];
-    }
+    this.#trimSide(this.#book.bids, this.#bids);
+    this.#trimSide(this.#book.asks, this.#asks);
+  }
+
+  #trimSide(side: CcxtSide, range: SideRange): void {
+    if (side.length <= 2 * side.depth) return;
+    side.limit();
+    range.bound = side.at(-1)![0];
   }
 
   #widenSide(side: CcxtSide, range: SideRange, levels: readonly (readonly number[])[]): void {

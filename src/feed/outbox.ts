@@ -67,10 +67,14 @@ export class Outbox {
   }
 
   bookChanged(key: string): void {
-    const lane = this.#lane(key);
-    if (lane.bookDirty && this.#blocked) this.#conflated += 1;
+    const lane = this.#lanes.get(key);
+    if (lane === undefined) return;
+    if (lane.bookDirty) {
+      // It is on its way to be read, by a flush that is due or, while blocked, by the one that follows the next acknowledgement.
+      if (this.#blocked) this.#conflated += 1;
+      return;
+    }
     lane.bookDirty = true;
-    if (!this.#lanes.has(key)) return;
     this.#pending.add(lane);
     if (this.#prompt) return;
     const nowMs = this.#setup.now();

@@ -47,7 +47,7 @@ export class VenueSession implements TapSink<Subscription> {
   readonly #bands = new SanityBands();
   readonly #connections: Connections;
   readonly #routes = new RouteTable();
-  readonly #touched = new Set<UpstreamSession>();
+  readonly #touched: UpstreamSession[] = [];
   readonly #refused = new Set<UpstreamSession>();
   readonly #symbols = new SymbolNames();
   #tap: TappedExchange<Subscription> | undefined;
@@ -358,8 +358,9 @@ export class VenueSession implements TapSink<Subscription> {
   }
 
   #settle(): void {
-    for (const session of this.#touched) session.channel.settle?.();
-    this.#touched.clear();
+    for (let session = this.#touched.pop(); session !== undefined; session = this.#touched.pop()) {
+      session.channel.settle?.();
+    }
   }
 
   // --- small things ---
@@ -388,7 +389,7 @@ export class VenueSession implements TapSink<Subscription> {
       random,
       exchange: () => this.#required().exchange,
       frameTs: () => this.#frameTs ?? clock.now(),
-      touched: (session) => this.#touched.add(session),
+      touched: (session) => void this.#touched.push(session),
       complete: (symbol, book) => this.#check.complete?.(symbol, book) ?? true,
       doubted: (doubt) => gauges.doubt(doubt),
       delayed: (exchangeTs) => gauges.delayed(exchangeTs, this.#frameTs ?? clock.now()),

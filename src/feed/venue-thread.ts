@@ -6,7 +6,7 @@ import type { Upstream } from '../modules/market/upstream.ts';
 import { upstreamKey } from '../modules/market/upstream.ts';
 import type { TappedExchange, TapSink } from './adapter-ccxt.ts';
 import { loadExchangeClass, tapExchange } from './adapter-ccxt.ts';
-import { BatchPacker } from './batch-wire.ts';
+import { BatchPacker, buffersOf } from './batch-wire.ts';
 import { capabilitiesOf } from './legs.ts';
 import { marketList } from './market-list.ts';
 import { Outbox } from './outbox.ts';
@@ -33,7 +33,8 @@ export type ThreadSetup = Readonly<{
   thread: ThreadSettings;
   clock: Clock;
   random: Random;
-  post: (message: FromThread) => void;
+  /** `moved`: memory of the message that goes with it. */
+  post: (message: FromThread, moved?: ArrayBuffer[]) => void;
 }>;
 
 /** One venue's side of the thread boundary: loads the markets, then serves the main thread's wishes. */
@@ -59,7 +60,10 @@ export class VenueThread {
     const rates = settings.sandboxUrl === undefined ? this.#quirks.rates : SANDBOX_RATES;
     this.#budget = new RequestBudget(rates, setup.clock, bannedUntil);
     this.#outbox = new Outbox({
-      post: (batch) => setup.post(this.#packer.pack(batch)),
+      post: (batch) => {
+        const packed = this.#packer.pack(batch);
+        setup.post(packed, buffersOf(packed));
+      },
       now: () => setup.clock.monotonic(),
       bookIntervalMs: limits.bookIntervalMs,
       creditBatches: limits.creditBatches,

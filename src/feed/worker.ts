@@ -7,7 +7,7 @@ import { VenueThread } from './venue-thread.ts';
 /** Entry of a venue's thread: one exchange, so that one that hangs or leaks harms no other and can be ended. */
 assert(parentPort !== null, 'the feed worker runs as a worker thread');
 const port = parentPort;
-const post = (message: FromThread): void => port.postMessage(message);
+const post = (message: FromThread, moved?: ArrayBuffer[]): void => port.postMessage(message, moved);
 
 const venue = new VenueThread({
   thread: workerData as ThreadSettings,

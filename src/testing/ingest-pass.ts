@@ -2,7 +2,7 @@
 // ingest path, without sockets and without waiting, and prints microseconds of CPU a frame.
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { loadExchangeClass, tapExchange } from '../feed/adapter-ccxt.ts';
-import { BatchPacker, BatchUnpacker } from '../feed/batch-wire.ts';
+import { BatchPacker, BatchUnpacker, buffersOf } from '../feed/batch-wire.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { CcxtClient, CcxtExchange } from '../feed/ccxt-surface.ts';
 import { deliver } from '../feed/deliver.ts';
@@ -154,7 +154,10 @@ async function wholePath(tape: DepthTape): Promise<{ play: Play; end(): string }
   const outbox: Outbox = new Outbox({
     ...FEED_LIMITS,
     now: () => clock.monotonic(),
-    post: (batch) => outbox.ack(unpacker.unpack(structuredClone(packer.pack(batch)), main.take)),
+    post(batch) {
+      const packed = packer.pack(batch);
+      outbox.ack(unpacker.unpack(structuredClone(packed, { transfer: buffersOf(packed) }), main.take));
+    },
   });
   const session = makeSession(tape, offline(tape, await loadExchangeClass(VENUE)), clock, outbox);
   await session.useNewExchange();
