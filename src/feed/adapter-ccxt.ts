@@ -136,12 +136,16 @@ export async function tapExchange<Owner>(setup: TapSetup<Owner>): Promise<Tapped
   return tap;
 }
 
+/** What we know of a client of ccxt's that was tapped. After the last word about it, whatever it still does is not listened to. */
+type Link = { retired: boolean };
+
 class Tap<Owner> implements TappedExchange<Owner> {
   readonly exchange: CcxtExchange;
   readonly #setup: TapSetup<Owner>;
   readonly #owner = new AsyncLocalStorage<Owner>();
+  /** The retired are kept for as long as ccxt keeps them: what it calls late must find them. */
+  readonly #links = new WeakMap<CcxtClient, Link>();
   readonly #tapped = new Set<CcxtClient>();
-  readonly #retired = new WeakSet<CcxtClient>();
   #id = 1_000_000;
   #closed = false;
 
@@ -161,14 +165,21 @@ class Tap<Owner> implements TappedExchange<Owner> {
   }
 
   drop(client: CcxtClient, error: unknown): void {
-    if (this.#retired.has(client)) return;
-    this.#retired.add(client);
+    const link = this.#linkOf(client);
+    if (link.retired) return;
+    link.retired = true;
     this.#tapped.delete(client);
     if (this.exchange.clients[client.url] === client) delete this.exchange.clients[client.url];
     // Timers of ccxt's; the close handshake of a peer that has stopped answering would keep the socket for 30 s.
     client.reset(error);
     client.connection?.terminate();
     if (!this.#closed) this.#setup.sink.lost(client, error);
+  }
+
+  #linkOf(client: CcxtClient): Link {
+    let link = this.#links.get(client);
+    if (link === undefined) this.#links.set(client, (link = { retired: false }));
+    return link;
   }
 
   close(): void {
@@ -192,7 +203,7 @@ class Tap<Owner> implements TappedExchange<Owner> {
     const onConnected = exchange.onConnected.bind(exchange);
     exchange.onConnected = (client, message) => {
       onConnected(client, message);
-      if (!this.#retired.has(client)) this.#setup.sink.opened(client);
+      if (!this.#linkOf(client).retired) this.#setup.sink.opened(client);
     };
     const onError = exchange.onError.bind(exchange);
     exchange.onError = (client, error) => {
@@ -266,10 +277,12 @@ class Tap<Owner> implements TappedExchange<Owner> {
 
   #wrapClient(client: CcxtClient): void {
     this.#tapped.add(client);
+    // Looked up once and not with every message.
+    const link = this.#linkOf(client);
     const { sink, quirks } = this.#setup;
     const onMessage = client.onMessage.bind(client);
     client.onMessage = (event) => {
-      if (this.#retired.has(client)) return;
+      if (link.retired) return;
       sink.received(client);
       // ccxt forgets a client whose snapshot has failed without closing it: it would feed the books next to its successor.
       if (this.exchange.clients[client.url] === client) onMessage(event);
@@ -278,16 +291,16 @@ class Tap<Owner> implements TappedExchange<Owner> {
     const resolve = client.resolve.bind(client);
     client.resolve = (result, hash) => {
       const answer = resolve(result, hash);
-      if (hash === undefined || this.#retired.has(client)) return answer;
+      if (hash === undefined || link.retired) return answer;
       if (quirks.resolvesOnlyAwaited) this.#await(client, hash);
       sink.resolved(client, result, hash);
       return answer;
     };
-    this.#wrapErrors(client);
-    this.#wrapSending(client);
+    this.#wrapErrors(client, link);
+    this.#wrapSending(client, link);
   }
 
-  #wrapErrors(client: CcxtClient): void {
+  #wrapErrors(client: CcxtClient, link: Link): void {
     let resetting = false;
     const reset = client.reset.bind(client);
     // ccxt resets a client whose socket has failed, and Binance's on an error 5xx: either way it delivers nothing more.
@@ -302,12 +315,12 @@ class Tap<Owner> implements TappedExchange<Owner> {
       const answer = reject(error, hash);
       // Kept by ccxt for the next call of `watch*`, which would fail on an error that we have dealt with.
       if (hash !== undefined) delete client.rejections[hash];
-      if (!resetting && !this.#retired.has(client)) this.#setup.sink.rejected(client, error, hash);
+      if (!resetting && !link.retired) this.#setup.sink.rejected(client, error, hash);
       return answer;
     };
   }
 
-  #wrapSending(client: CcxtClient): void {
+  #wrapSending(client: CcxtClient, link: Link): void {
     const { budget } = this.#setup;
     let dialling = false;
     const connect = client.connect.bind(client);
@@ -316,7 +329,7 @@ class Tap<Owner> implements TappedExchange<Owner> {
         dialling = true;
         const dial = async (): Promise<void> => {
           await budget.take('dial');
-          if (!this.#retired.has(client)) void connect(0);
+          if (!link.retired) void connect(0);
         };
         dial().catch((error: unknown) => this.drop(client, error));
       }
@@ -334,7 +347,7 @@ class Tap<Owner> implements TappedExchange<Owner> {
       // ccxt does not look at the answer: a rejection would be nobody's.
       try {
         if (!pinging) await budget.take('subscribe');
-        return this.#retired.has(client) ? undefined : await send(message);
+        return link.retired ? undefined : await send(message);
       } catch (error) {
         this.drop(client, error);
         return undefined;
