@@ -11,7 +11,7 @@ import type { BookEvent } from './thread-protocol.ts';
 const REFRESH_PAUSE_MS = 5_000;
 
 /** The image of a book follows what is stored; this often it is compared with the book itself. */
-const VERIFY_INTERVAL_MS = 1_000;
+const VERIFY_INTERVAL_MS = 2_000;
 
 /** A state to be newer than. */
 type Past = Readonly<{ bids: Float64Array; asks: Float64Array; nonce: number | undefined }>;

@@ -64,7 +64,7 @@ export function guardBook(book: CcxtBook, options: GuardOptions): CcxtBook {
   const { ignoresZeroPrice, snapshotLevels } = options;
   assert(!Object.hasOwn(book, GUARD), 'book guard: guarded already');
   const range = snapshotLevels === undefined ? undefined : new BookRange(book, snapshotLevels);
-  const guard: BookGuard = { spoiled: false, ignoresZeroPrice, range, reset: book.reset };
+  const guard: BookGuard = { spoiled: false, ignoresZeroPrice, range, reset: ownMethod(book, 'reset') };
   guardSide(book.bids, -1, guard);
   guardSide(book.asks, 1, guard);
   hide(book, GUARD, guard);
@@ -74,10 +74,16 @@ export function guardBook(book: CcxtBook, options: GuardOptions): CcxtBook {
 
 function guardSide(side: CcxtSide, sign: 1 | -1, of: BookGuard): void {
   // All that is in the book already counts as touched.
-  const guard: SideGuard = { sign, worst: Infinity, bound: Infinity, of, store: side.storeArray, limit: side.limit };
+  const own = { store: ownMethod(side, 'storeArray'), limit: ownMethod(side, 'limit') };
+  const guard: SideGuard = { sign, worst: Infinity, bound: Infinity, of, ...own };
   hide(side, GUARD, guard);
   hide(side, 'storeArray', storeGuarded);
   hide(side, 'limit', limitGuarded);
+}
+
+/** Unbound: to be called on the object that it is of. */
+function ownMethod<Target, Name extends keyof Target>(target: Target, name: Name): Target[Name] {
+  return target[name];
 }
 
 function storeGuarded(this: GuardedSide, level: unknown[]): void {
