@@ -74,8 +74,14 @@ export function guardBook(book: CcxtBook, options: GuardOptions): CcxtBook {
 
 function guardSide(side: CcxtSide, sign: 1 | -1, of: BookGuard): void {
   // All that is in the book already counts as touched.
-  const own = { store: ownMethod(side, 'storeArray'), limit: ownMethod(side, 'limit') };
-  const guard: SideGuard = { sign, worst: Infinity, bound: Infinity, of, ...own };
+  const guard: SideGuard = {
+    sign,
+    worst: Infinity,
+    bound: Infinity,
+    of,
+    store: ownMethod(side, 'storeArray'),
+    limit: ownMethod(side, 'limit'),
+  };
   hide(side, GUARD, guard);
   hide(side, 'storeArray', storeGuarded);
   hide(side, 'limit', limitGuarded);
