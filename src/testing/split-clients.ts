@@ -7,6 +7,9 @@ import type { MarketTruth } from './book-truth.ts';
 
 const VENUE = 'binance';
 const SYMBOL = 'BTC/USDT';
+/** Of a limit order to buy: below the market it rests, above it fills. As the server says them. */
+export const RESTS = '980';
+export const FILLS = '1005';
 const PACE_MS = 120;
 const OBJECTIONS_KEPT = 5;
 const BACKOFF = { baseMs: 50, maxMs: 1_000, factor: 2, jitter: 0.5 };
@@ -115,7 +118,7 @@ export class SplitTrader {
     return (await answer.json()) as T;
   }
 
-  /** `price` far below the market rests; above it, it fills. Answers what the server acknowledged. */
+  /** Answers what the server acknowledged. */
   async place(price: string): Promise<Order> {
     const { order } = await this.client.trading.place(
       {
@@ -146,7 +149,7 @@ export class SplitTrader {
 
   async #trade(): Promise<void> {
     for (let count = 0; !this.#stopping; count++) {
-      await this.place(count % 16 === 0 ? '980' : '1005').catch((error: Error) => this.failures.push(error.message));
+      await this.place(count % 16 === 0 ? RESTS : FILLS).catch((error: Error) => this.failures.push(error.message));
       await pause(PACE_MS);
     }
   }

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { SyncEvent } from '../protocol/trading.ts';
+import type { Order, SyncEvent } from '../protocol/trading.ts';
 import { PRIVATE_STREAMS, SyncAnswer } from '../protocol/trading.ts';
 import { OrdersAnswer } from '../protocol/trading-answers.ts';
 import { recordedTruth } from './book-truth.ts';
@@ -7,7 +7,7 @@ import { handmadeTape } from './handmade-tape.ts';
 import type { HandmadeTape } from './handmade-tape.ts';
 import { hasNginx } from './nginx-process.ts';
 import { hasRedisServer } from './redis-process.ts';
-import { MarketWatcher, SplitTrader } from './split-clients.ts';
+import { FILLS, MarketWatcher, RESTS, SplitTrader } from './split-clients.ts';
 import { SplitDeployment } from './split-deployment.ts';
 import type { NodeName } from './split-deployment.ts';
 
@@ -16,6 +16,8 @@ const WATCHERS = 12;
 const TAPE_CHANGES = 36_000;
 const DEPTH = 10;
 const GATEWAYS: readonly NodeName[] = ['gateway-1', 'gateway-2'];
+/** Orders that are acknowledged while there is no worker. */
+const QUEUED = 50;
 const SOON = { timeout: 30_000, interval: 100 };
 
 let tape: HandmadeTape;
@@ -55,9 +57,28 @@ async function wholeLog(): Promise<SyncEvent[]> {
   }
 }
 
-/** Each event of the user's log came once, in order, and each acknowledged order is there once and no other. */
+async function wholeOrders(): Promise<Order[]> {
+  const orders: Order[] = [];
+  for (let path = '/v1/orders?limit=200'; path !== '';) {
+    const page = OrdersAnswer.parse(await trader.rest(path));
+    orders.push(...page.orders);
+    path = page.nextCursor === null ? '' : `/v1/orders?limit=200&cursor=${encodeURIComponent(page.nextCursor)}`;
+  }
+  return orders;
+}
+
+/** Orders that the market fills and that wait for the worker. */
+async function unfilled(): Promise<number> {
+  return (await wholeOrders()).filter(({ price, status }) => price === FILLS && status !== 'filled').length;
+}
+
+/**
+ * Each order that the market fills is filled, each event of the user's log came once, in order, and each acknowledged order is there once and no other.
+ * A worker that comes back carries out what waited for it after the last order was acknowledged: the log is whole only then.
+ */
 async function expectPrivateLogWhole(): Promise<void> {
   await trader.stopTrading();
+  await expect.poll(unfilled, SOON).toBe(0);
   const log = await wholeLog();
   for (const stream of PRIVATE_STREAMS) {
     const told = () => trader.events[stream].map(({ seq }) => seq);
@@ -66,12 +87,7 @@ async function expectPrivateLogWhole(): Promise<void> {
   }
   const { acknowledged } = trader;
   expect(new Set(acknowledged).size).toBe(acknowledged.length);
-  const ids: string[] = [];
-  for (let path = '/v1/orders?limit=200'; path !== '';) {
-    const page = OrdersAnswer.parse(await trader.rest(path));
-    ids.push(...page.orders.map(({ id }) => id));
-    path = page.nextCursor === null ? '' : `/v1/orders?limit=200&cursor=${encodeURIComponent(page.nextCursor)}`;
-  }
+  const ids = (await wholeOrders()).map(({ id }) => id);
   expect(ids.toSorted()).toEqual(acknowledged.toSorted());
 }
 
@@ -82,7 +98,7 @@ async function expectHeard(id: string): Promise<void> {
 }
 
 async function fillsOne(): Promise<void> {
-  const { id } = await trader.place('1005');
+  const { id } = await trader.place(FILLS);
   const isFilled = () =>
     trader.events.orders.some(
       ({ event }) => event.type === 'order' && event.order.id === id && event.order.status === 'filled',
@@ -161,7 +177,8 @@ describe.skipIf(missing.length > 0)(`a feed, a worker and two gateways behind ng
   it('a worker that is killed in the middle of orders is replaced: each is carried out once', async () => {
     trader.startTrading();
     await deployment.killNode('worker');
-    const left = await trader.place('1005');
+    const left = await trader.place(FILLS);
+    await expect.poll(unfilled, SOON).toBeGreaterThan(QUEUED);
     await deployment.startNode('worker');
     const statusOf = async () => (await trader.rest<{ status: string }>(`/v1/orders/${left.id}`)).status;
     await expect.poll(statusOf, SOON).toBe('filled');
@@ -173,7 +190,7 @@ describe.skipIf(missing.length > 0)(`a feed, a worker and two gateways behind ng
     await deployment.redis.kill();
     await expectBus('degraded');
     await expect.poll(liveBooks, SOON).toBe(0);
-    await expectHeard((await trader.place('980')).id);
+    await expectHeard((await trader.place(RESTS)).id);
     await deployment.redis.start();
     await expectBus('ok');
     await expectBooksMove();
@@ -186,7 +203,7 @@ describe.skipIf(missing.length > 0)(`a feed, a worker and two gateways behind ng
     deployment.redis.freeze();
     await expectBus('degraded');
     await expect.poll(liveBooks, SOON).toBe(0);
-    await expectHeard((await trader.place('980')).id);
+    await expectHeard((await trader.place(RESTS)).id);
     deployment.redis.thaw();
     await expectBus('ok');
     await expectBooksMove();
