@@ -42,9 +42,15 @@ function reference(kind: 'socketio' | 'ws', { streams, turnsPerRound }: Scenario
 
 function singleStream(scenario: Scenario): Contestant[] {
   const loop = [compiled('write-loop'), String(scenario.subscribers), String(MESSAGE_BYTES)];
+  const ofLoop = (call: 'write' | 'send'): Contestant => ({
+    name: `C ${call}() loop`,
+    command: [...loop, call],
+    path: '/ws',
+  });
   return [
     { name: 'stock Socket.IO, io.to().emit', command: reference('socketio', scenario), path: SOCKETIO_PATH },
-    { name: 'C write loop', command: loop, path: '/ws' },
+    ofLoop('write'),
+    ofLoop('send'),
     { name: 'plain ws, send in a loop', command: reference('ws', scenario), path: '/ws' },
     { name: 'gateway, Socket.IO', command: gateway(scenario, false), path: SOCKETIO_PATH },
     { name: 'gateway, Socket.IO, native', command: gateway(scenario, true), path: SOCKETIO_PATH },
@@ -145,7 +151,7 @@ console.log(
 );
 for (const subscribers of SCENARIOS.includes('single') ? SUBSCRIBERS : []) {
   const scenario = { subscribers, streams: 1, perSubscriber: 1, choice: 'same', turnsPerRound: 1 } as const;
-  await run(`One stream, ${subscribers} subscribers`, scenario, singleStream(scenario), 'C write loop');
+  await run(`One stream, ${subscribers} subscribers`, scenario, singleStream(scenario), 'C write() loop');
 }
 for (const choice of ['same', 'random'] as const) {
   if (!SCENARIOS.includes(choice)) continue;

@@ -1,8 +1,8 @@
 /*
- * The floor under every fan-out server: one write() of a ready frame per subscriber, and nothing else. Speaks just enough HTTP
- * to be connected to, and the same commands as the other servers of this benchmark (see fanout-server.ts).
+ * The floor under every fan-out server: one write() or send() of a ready frame per subscriber, and nothing else. Speaks just enough
+ * HTTP to be connected to, and the same commands as the other servers of this benchmark (see src/testing/fanout-pump.ts).
  *
- *   write-loop SUBSCRIBERS MESSAGE_BYTES
+ *   write-loop SUBSCRIBERS MESSAGE_BYTES write|send
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -10,6 +10,8 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +29,7 @@ static int *fds, subscribers, creditFd = -1;
 static unsigned char frame[FRAME_BYTES];
 static size_t frameBytes, stampAt;
 static long credits;
+static bool sends;
 
 static void fail(const char *what) {
   perror(what);
@@ -78,9 +81,9 @@ static void publish(void) {
   for (int i = 0; i < subscribers; i++) {
     size_t at = 0;
     while (at < frameBytes) {
-      ssize_t sent = send(fds[i], frame + at, frameBytes - at, MSG_NOSIGNAL);
+      ssize_t sent = sends ? send(fds[i], frame + at, frameBytes - at, MSG_NOSIGNAL) : write(fds[i], frame + at, frameBytes - at);
       if (sent < 0 && errno == EINTR) continue;
-      if (sent < 0) fail("send");
+      if (sent < 0) fail("write");
       at += (size_t)sent;
     }
   }
@@ -145,7 +148,10 @@ static void raiseLimit(void) {
 
 int main(int argc, char **argv) {
   raiseLimit();
-  if (argc != 3) return 2;
+  if (argc != 4) return 2;
+  sends = strcmp(argv[3], "send") == 0;
+  /* A receiver that is gone is an error of write(), not the end. */
+  signal(SIGPIPE, SIG_IGN);
   subscribers = atoi(argv[1]);
   fds = calloc((size_t)subscribers, sizeof *fds);
   makeFrame((size_t)atol(argv[2]));
