@@ -13,6 +13,8 @@ const PASSES = readNumber('PASSES', process.env.PASSES, 5);
 const SECONDS = readNumber('SECONDS', process.env.SECONDS, 1);
 const SUBSCRIBERS = (process.env.SUBSCRIBERS || '100,1000,5000').split(',').map(Number);
 const SCENARIOS = (process.env.SCENARIOS || 'single,same,random').split(',');
+/** Of the servers' names, besides stock Socket.IO: more passes of fewer. */
+const SERVERS_WANTED = new RegExp(process.env.SERVERS || '.');
 const LATENCY_SECONDS = 2;
 const MESSAGE_BYTES = 200;
 /** The windows of the scenarios with many streams. */
@@ -113,7 +115,8 @@ async function run(
   console.log(`\n### ${title}\n`);
   const stands: Stand[] = [];
   try {
-    for (const contestant of contestants) stands.push(await Stand.open(contestant, scenario, seededRandom(1)));
+    const wanted = contestants.filter(({ name }, index) => index === 0 || SERVERS_WANTED.test(name));
+    for (const contestant of wanted) stands.push(await Stand.open(contestant, scenario, seededRandom(1)));
     const results = new Map<Stand, Result>();
     for (const stand of stands) results.set(stand, { cpuRates: [], halves: [], frames: 0, updates: 0, bytes: 0 });
     // Interleaved, so that a machine that changes its pace does so to all.
