@@ -20,7 +20,7 @@ type BatchWithEvents = Readonly<{
 
 /**
  * The books of one array share its memory for as long as one of them is the newest of its market, on the main thread: a quiet
- * market's book holds at most this many times its own size.
+ * market's book holds the memory of at most this many.
  */
 const BOOKS_PER_ARRAY = 8;
 /** The batch's own number. */

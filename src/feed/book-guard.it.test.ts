@@ -49,6 +49,14 @@ describe("guard around ccxt's book", () => {
     }
   });
 
+  it.each([[[1, 1]], [['1', '1']]])('lets no side grow without end, and believes no book that would: %j', (level) => {
+    const book = guarded();
+    book.bids.length = 100_000;
+    book.bids.storeArray(level);
+    expect(book.bids).toHaveLength(100_000);
+    expect(isSpoiled(book)).toBe(true);
+  });
+
   it('takes a price of 0 for a message to be ignored where the exchange means it so', () => {
     const book = guarded(undefined, true);
     book.asks.storeArray([0, 5]);
@@ -138,6 +146,17 @@ describe('range of a book', () => {
       expect(shown.length / 2).toBeGreaterThan(60);
       expect([...shown]).toEqual(market.best(shown.length / 2).flat());
     }
+  });
+
+  it('knows no level beyond where it was cut', () => {
+    const book = guarded(100);
+    book.reset({ nonce: 1, bids: [], asks: Array.from({ length: 30 }, (_, rank) => [100 + rank, 1]) });
+    book.asks.depth = 10;
+    rangeOf(book)!.trim();
+    expect(prices(bestLevels(book, book.asks, 50))).toEqual(Array.from({ length: 10 }, (_, rank) => 100 + rank));
+    // What rested between is gone from the book and not from the market.
+    book.asks.storeArray([125, 1]);
+    expect(bestLevels(book, book.asks, 50).length / 2).toBe(10);
   });
 
   it('knows the whole side when the snapshot was not full', () => {

@@ -19,6 +19,8 @@ export type Touch = {
   readonly sign: 1 | -1;
   /** Depth of the deepest level stored; -Infinity: none. To be set back by whoever has read up to there. */
   worst: number;
+  /** Who has set `worst` back last: to anybody else it does not tell all. */
+  reader: object | undefined;
   /** What lies deeper does not count. */
   bound: number;
 };
@@ -77,6 +79,7 @@ function guardSide(side: CcxtSide, sign: 1 | -1, of: BookGuard): void {
   const guard: SideGuard = {
     sign,
     worst: Infinity,
+    reader: undefined,
     bound: Infinity,
     of,
     store: ownMethod(side, 'storeArray'),

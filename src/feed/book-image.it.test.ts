@@ -84,6 +84,16 @@ describe('image of a book', () => {
     expect(book.bids).toHaveLength(1);
   });
 
+  it('is true beside another image of the same book, whoever looks first: Coinbase answers two symbols with one', () => {
+    const book = guardBook(exchange.orderBook({}), { ignoresZeroPrice: false, snapshotLevels: undefined });
+    const images = [new BookImage(book, 10), new BookImage(book, 10)];
+    for (let price = 100; price < 130; price++) book.asks.storeArray([price, 1]);
+    for (const size of [7, 0, 3, 5]) {
+      book.asks.storeArray([103, size]);
+      for (const image of images.reverse()) expectTrue(image, book, 10);
+    }
+  });
+
   it('says that a level was changed behind the guard, and mends it', () => {
     const book = guardBook(exchange.orderBook({}), { ignoresZeroPrice: false, snapshotLevels: undefined });
     for (const price of [1, 2, 3]) book.bids.storeArray([price, 1]);

@@ -25,7 +25,10 @@ class SideImage {
 
   /** Takes over the `count` best levels of `side`; answers whether any of them may have changed. */
   update(side: CcxtSide, touch: Touch, count: number): boolean {
-    const { sign, worst } = touch;
+    const { sign } = touch;
+    // Two symbols may have one book of ccxt's: what the other's image has read in between is not known here.
+    const worst = touch.reader === this ? touch.worst : Infinity;
+    touch.reader = this;
     touch.worst = -Infinity;
     const before = this.#length;
     const touched = worst > -Infinity;
