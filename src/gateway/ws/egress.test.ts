@@ -6,86 +6,8 @@ import { AT_ONCE, Egress, GATHERED_LIMIT_FRAMES } from './egress.ts';
 import { jsonFrame } from './frame.ts';
 import type { Traffic } from './hub-metrics.ts';
 import { Outbox } from './outbox.ts';
+import { PipeWire, writerFor } from './pipe-wire-contract.ts';
 import type { Subscription } from './topic.ts';
-import type { Wire } from './wire.ts';
-
-/** A socket whose kernel buffer takes what the test says; what it does not take its stream keeps until `drain`. */
-class PipeWire implements Wire {
-  readonly codec = plainCodec;
-  readonly fd: number;
-  received = '';
-  room = 20_000;
-  raw = true;
-  #kept: Buffer[] = [];
-  #written: (() => void) | null = null;
-
-  constructor(fd: number) {
-    this.fd = fd;
-  }
-
-  /** What the kernel takes of bytes that are offered now. */
-  take(bytes: Buffer): number {
-    const taken = Math.min(this.room, bytes.length);
-    this.room -= taken;
-    this.received += bytes.toString('latin1', 0, taken);
-    return taken;
-  }
-
-  write(bytes: Buffer, written: () => void): boolean {
-    expect(this.#written, 'a second write while one is on its way').toBeNull();
-    const taken = this.take(bytes);
-    if (taken === bytes.length) return true;
-    this.#kept.push(bytes.subarray(taken));
-    this.#written = written;
-    return false;
-  }
-
-  drain(room: number): void {
-    this.room += room;
-    while (this.#kept.length > 0) {
-      const first = this.#kept[0]!;
-      const taken = this.take(first);
-      if (taken < first.length) {
-        this.#kept[0] = first.subarray(taken);
-        return;
-      }
-      this.#kept.shift();
-    }
-    const written = this.#written;
-    this.#written = null;
-    written?.();
-  }
-
-  descriptor(): number {
-    return this.#kept.length > 0 || !this.raw ? -1 : this.fd;
-  }
-
-  keepAlive(): 'alive' {
-    return 'alive';
-  }
-
-  close(): void {}
-  terminate(): void {}
-}
-
-function writerFor(wires: readonly PipeWire[]): NativeWriter {
-  return {
-    send(frames, program, length, results) {
-      let orders = 0;
-      for (let at = 0; at < length;) {
-        const count = program[at + 1]!;
-        const slots = program.subarray(at + 2, at + 2 + count);
-        const bytes = Buffer.concat(Array.from(slots, (slot) => frames[slot]!));
-        const wire = wires.find(({ fd }) => fd === program[at])!;
-        expect(wire.descriptor(), 'sent past bytes that are still on their way').toBe(wire.fd);
-        const taken = wire.take(bytes);
-        results[orders++] = taken === 0 ? -11 : taken;
-        at += 2 + count;
-      }
-      return orders;
-    },
-  };
-}
 
 const step = fc.oneof(
   fc.record({
@@ -243,6 +165,11 @@ function stage(clockMs: () => number): Stage {
 
 const turnEnd = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
 const LIVE = { batchMs: null } as Subscription;
+const NO_OWNER = { onDrain: () => undefined, onHeldUp: () => undefined };
+const noTraffic = (): Traffic => ({ frames: 0, bytes: 0, conflated: 0, dropped: 0 });
+const failed = (error: unknown): never => {
+  throw error;
+};
 
 function outboundOf(text: string) {
   return { frame: jsonFrame('', text, ''), before: { epoch: 'e', seq: 1 }, tellsState: false, windowMs: 20 };
@@ -332,4 +259,61 @@ test('when too many frames wait all leave at once, those that were about to leav
   egress.add(written[1]!, outbound, LIVE, false, 0, 50);
   expect(outboxes.map(({ sent }) => sent)).toEqual([1, GATHERED_LIMIT_FRAMES - 1]);
   egress.stop();
+});
+
+test('one native call serves more sockets than there was room for, and what each does not take goes on with its stream', async () => {
+  const wires = Array.from({ length: 1_500 }, (_, index) => new PipeWire(10 + index));
+  for (const wire of wires.slice(1_200)) wire.room = 3;
+  const writes = { native: 0, stream: 0, partial: 0 };
+  const egress = new Egress({ native: writerFor(wires), clockMs: () => 0, writes, onNativeFault: failed });
+  const outboxes = wires.map((wire) => new Outbox(wire, egress, noTraffic(), NO_OWNER, 10));
+  const outbound = outboundOf('12345');
+  for (const outbox of outboxes) outbox.send(outbound, LIVE, 5, AT_ONCE);
+  await turnEnd();
+  expect(writes).toEqual({ native: 1_500, stream: 0, partial: 300 });
+  expect(outboxes.at(-1)!.backlog(30)).toMatchObject({ frames: 1, ageMs: 25 });
+  for (const wire of wires) wire.drain(Infinity);
+  expect(new Set(wires.map(({ received }) => received))).toEqual(new Set([outbound.frame.bytes.toString('latin1')]));
+  expect(outboxes.filter(({ frames, bytes }) => frames !== 0 || bytes !== 0)).toEqual([]);
+});
+
+test.each([
+  ['with a native writer', true],
+  ['without one', false],
+])('%s what has left makes room for as much again: the next frame waits for its window', async (_name, isNative) => {
+  const wire = new PipeWire(10);
+  wire.room = Infinity;
+  const native = isNative ? writerFor([wire]) : null;
+  const writes = { native: 0, stream: 0, partial: 0 };
+  const egress = new Egress({ native, clockMs: () => 0, writes, onNativeFault: failed });
+  const traffic = noTraffic();
+  const outbox = new Outbox(wire, egress, traffic, NO_OWNER, 10);
+  const outbound = outboundOf('1');
+  for (let frame = 0; frame < GATHERED_LIMIT_FRAMES; frame++) outbox.send(outbound, LIVE, 0, AT_ONCE);
+  await turnEnd();
+  expect(traffic.frames).toBe(GATHERED_LIMIT_FRAMES);
+  outbox.send(outbound, LIVE, 0, 50);
+  expect(traffic.frames).toBe(GATHERED_LIMIT_FRAMES);
+  egress.stop();
+});
+
+test('a window that ends later than another ends too, though nothing more is sent', () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  try {
+    let nowMs = 0;
+    const wires = [new PipeWire(10), new PipeWire(11)];
+    const writes = { native: 0, stream: 0, partial: 0 };
+    const egress = new Egress({ native: writerFor(wires), clockMs: () => nowMs, writes, onNativeFault: failed });
+    for (const [index, wire] of wires.entries()) {
+      new Outbox(wire, egress, noTraffic(), NO_OWNER, 10).send(outboundOf('1'), LIVE, 0, [20, 50][index]!);
+    }
+    const leftMs = wires.map(() => 0);
+    for (nowMs = 1; nowMs <= 60; nowMs++) {
+      vi.advanceTimersByTime(1);
+      for (const [index, wire] of wires.entries()) if (wire.received !== '') leftMs[index] ||= nowMs;
+    }
+    expect(leftMs).toEqual([20, 50]);
+  } finally {
+    vi.useRealTimers();
+  }
 });

@@ -46,7 +46,8 @@ export abstract class SocketPipe {
 
   /**
    * As `Wire.descriptor`. Asking the handle for its number each time costs two to four hundredths of a frame; whether the socket still has it
-   * says as much: the number belongs to somebody else as soon as the socket is closed.
+   * says as much: the number belongs to somebody else as soon as the socket is closed. A handle that is closed past its socket would not be
+   * noticed; neither Node nor the libraries do that.
    */
   descriptor(): number {
     const socket = this.#socket;
