@@ -1,11 +1,12 @@
 import { ENGINE_IO_PATH, PONG, decodePacket, encodeConnect, encodeEvent } from './engineio.ts';
 
-/** One inbound text as either door sends it. `answer` must be sent back at once. */
+/** One inbound text as either door sends it. `answer` must be sent back at once; `admitted` answers a door's `hello`. */
 export type Inbound =
   | Readonly<{ type: 'message'; envelope: WireEnvelope }>
   | Readonly<{ type: 'event'; name: string; data: unknown }>
   | Readonly<{ type: 'reply'; id: number; body: ReplyBody }>
   | Readonly<{ type: 'answer'; text: string }>
+  | Readonly<{ type: 'admitted' }>
   | Readonly<{ type: 'nothing' }>
   | Readonly<{ type: 'malformed'; problem: string }>;
 
@@ -25,6 +26,8 @@ export type ReplyBody = Readonly<{ result?: unknown; error?: { code: string; mes
 export interface Door {
   readonly name: 'ws' | 'socketio';
   readonly path: string;
+  /** What a client has to say, and have answered, before it may ask for anything; null where it may at once. */
+  readonly hello: string | null;
   encode(id: number, method: string, params?: unknown): string;
   decode(text: string): Inbound;
 }
@@ -32,6 +35,7 @@ export interface Door {
 export const PLAIN_DOOR: Door = {
   name: 'ws',
   path: '/ws',
+  hello: null,
   encode: (id, method, params) => JSON.stringify(params === undefined ? { id, method } : { id, method, params }),
   decode(text) {
     const value = readObject(text);
@@ -45,12 +49,13 @@ export const PLAIN_DOOR: Door = {
 export const SOCKET_IO_DOOR: Door = {
   name: 'socketio',
   path: ENGINE_IO_PATH,
+  hello: encodeConnect(),
   encode: encodeEvent,
   decode(text) {
     const packet = decodePacket(text);
     switch (packet.type) {
-      case 'open':
-        return { type: 'answer', text: encodeConnect() };
+      case 'connected':
+        return { type: 'admitted' };
       case 'ping':
         return { type: 'answer', text: PONG };
       case 'event':
@@ -62,7 +67,7 @@ export const SOCKET_IO_DOOR: Door = {
         return { type: 'malformed', problem: `refused: ${packet.message}` };
       case 'unknown':
         return { type: 'malformed', problem: packet.text.slice(0, 80) };
-      case 'connected':
+      case 'open':
       case 'pong':
       case 'close':
       case 'noop':

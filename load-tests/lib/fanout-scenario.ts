@@ -12,7 +12,7 @@ export const FANOUT: Scenario = {
   metrics: {
     sent_to_received_ms: 'trend',
     ingest_to_received_ms: 'trend',
-    connect_to_welcome_ms: 'trend',
+    connect_to_answer_ms: 'trend',
     first_snapshot_ms: 'trend',
     messages: 'counter',
     seq_gaps: 'counter',
@@ -64,16 +64,12 @@ function subscribeUntilEnd(world: World, settings: LoadSettings, user: number, f
   const door = doorOf(settings.door, user);
   const startedAt = world.now();
   const pending = new Set(settings.streams);
-  let welcomed = false;
   let caughtUp = false;
   let ending = false;
   const session = new MarketSession(
     { door, streams: settings.streams, audits: new Map(), send: (text) => socket.send(text) },
     {
-      welcomed() {
-        welcomed = true;
-        world.record('connect_to_welcome_ms', world.now() - startedAt);
-      },
+      answered: () => world.record('connect_to_answer_ms', world.now() - startedAt),
       joined: () => undefined,
       refused: () => world.record('refused_streams', 1),
       message({ stream, kind, ingestTs, sentTs }, verdict) {
@@ -93,6 +89,7 @@ function subscribeUntilEnd(world: World, settings: LoadSettings, user: number, f
     },
   );
   const socket = world.connect(socketUrl(settings.baseUrl, door.path), {
+    onOpen: () => session.opened(),
     onText: (text) => session.receive(text),
     onClose() {
       if (!ending) world.record('early_closes', 1);
@@ -100,7 +97,6 @@ function subscribeUntilEnd(world: World, settings: LoadSettings, user: number, f
   });
   world.after(forMs, () => {
     ending = true;
-    world.check('was welcomed', welcomed);
     world.check('got the state of every stream', caughtUp);
     socket.close();
   });

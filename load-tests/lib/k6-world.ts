@@ -28,11 +28,14 @@ export function k6World(scenario: Scenario): World {
       const answer = await http.asyncRequest(method, url, body, { headers: { ...headers } });
       return { status: answer.status, body: typeof answer.body === 'string' ? answer.body : '' };
     },
-    connect(url, { onText, onClose }) {
+    // k6 starts to read before it calls the socket open, and throws away what it has read until then: in 20,000 connections to a
+    // server that speaks at once, one was never told. Whoever connects therefore speaks first.
+    connect(url, { onOpen, onText, onClose }) {
       const socket = new WebSocket(url);
       let unwanted = false;
       socket.onopen = () => {
         if (unwanted) socket.close();
+        else onOpen();
       };
       socket.onmessage = (event) => {
         if (event && typeof event.data === 'string') onText(event.data);
@@ -52,9 +55,10 @@ export function k6World(scenario: Scenario): World {
     },
     // `k6/websockets` reads into a queue without end whatever its user does; `k6/ws` reads a message only when the one before has
     // been dealt with, so that a user who sleeps there does not read.
-    connectSlowly(url, { onText, onClose }) {
+    connectSlowly(url, { onOpen, onText, onClose }) {
       ws.connect(url, {}, (socket) => {
         const port: SocketPort = { send: (text) => socket.send(text), close: () => socket.close() };
+        socket.on('open', () => onOpen(port));
         socket.on('message', (text) => {
           for (const { send, waitMs } of onText(text, port)) {
             if (send !== undefined) socket.send(send);

@@ -8,7 +8,8 @@ type Subscribed = Position & Readonly<{ stream: string; recovered: boolean }>;
 type SubscribeResult = Subscribed | Readonly<{ stream: string; error: { code: string } }>;
 
 export type SessionEvents = Readonly<{
-  welcomed(): void;
+  /** Every stream has its answer, whatever that is. Told once. */
+  answered(): void;
   joined(result: Subscribed, resumed: boolean): void;
   refused(stream: string, code: string): void;
   message(envelope: WireEnvelope, verdict: AuditVerdict): void;
@@ -47,6 +48,12 @@ export class MarketSession {
     this.#events = events;
   }
 
+  /** The socket is open. Speaks first, because k6 may lose what a server says in the moment of opening (k6-world.ts). */
+  opened(): void {
+    if (this.#door.hello === null) this.#subscribe();
+    else this.#send(this.#door.hello);
+  }
+
   receive(text: string): void {
     const inbound = this.#door.decode(text);
     switch (inbound.type) {
@@ -55,9 +62,9 @@ export class MarketSession {
       case 'reply':
         return this.#reply(inbound.body);
       case 'event':
-        if (inbound.name === 'welcome') this.#subscribe();
-        else this.#events.event?.(inbound.name, inbound.data);
-        return;
+        return this.#events.event?.(inbound.name, inbound.data);
+      case 'admitted':
+        return this.#subscribe();
       case 'answer':
         return this.#send(inbound.text);
       case 'malformed':
@@ -68,7 +75,6 @@ export class MarketSession {
   }
 
   #subscribe(): void {
-    this.#events.welcomed();
     const entries = this.#streams.map((stream) => {
       const since = this.#audits.get(stream)?.position;
       return since ? { stream, since } : stream;
@@ -82,6 +88,7 @@ export class MarketSession {
   #reply({ result, error }: { result?: unknown; error?: { code: string } }): void {
     if (error || !Array.isArray(result))
       return this.#events.malformed(`subscribe failed: ${error?.code ?? 'no result'}`);
+    const wasAnswered = this.#isAnswered();
     for (const each of result as SubscribeResult[]) {
       this.#answered.add(each.stream);
       if ('error' in each) {
@@ -95,6 +102,7 @@ export class MarketSession {
       this.#targets.set(each.stream, each);
       this.#events.joined(each, known !== undefined);
     }
+    if (!wasAnswered && this.#isAnswered()) this.#events.answered();
     this.#judge();
   }
 
@@ -106,8 +114,12 @@ export class MarketSession {
     if (!this.#caughtUp) this.#judge();
   }
 
+  #isAnswered(): boolean {
+    return this.#answered.size === this.#streams.length;
+  }
+
   #judge(): void {
-    if (this.#caughtUp || this.#answered.size < this.#streams.length) return;
+    if (this.#caughtUp || !this.#isAnswered()) return;
     for (const [stream, target] of this.#targets) if (!this.#audits.get(stream)!.has(target)) return;
     this.#caughtUp = true;
     this.#events.caughtUp();

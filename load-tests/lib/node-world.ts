@@ -30,9 +30,10 @@ export function nodeWorld(scenario: Scenario): NodeWorld {
       done();
       return answer;
     },
-    connect(url, { onText, onClose }) {
+    connect(url, { onOpen, onText, onClose }) {
       const socket = new WebSocket(url);
       busy += 1;
+      socket.onopen = onOpen;
       socket.onmessage = ({ data }) => onText(String(data));
       socket.onclose = () => {
         onClose();
@@ -45,13 +46,13 @@ export function nodeWorld(scenario: Scenario): NodeWorld {
         close: () => socket.close(),
       };
     },
-    connectSlowly(url, { onText, onClose }) {
+    connectSlowly(url, { onOpen, onText, onClose }) {
       busy += 1;
       const closed = (): void => {
         onClose();
         done();
       };
-      openPausingSocket(url, { onText, onClose: closed });
+      openPausingSocket(url, { onOpen, onText, onClose: closed });
     },
     after(ms, action) {
       busy += 1;

@@ -73,7 +73,7 @@ class OrderSocket {
     this.#socket = new RawWebSocket(
       { host: hostname, port: Number(port), path: door.path },
       {
-        onOpen: () => undefined,
+        onOpen: () => door.hello !== null && this.#socket.send(door.hello),
         onText: (frame, start, end) => this.#take(frame.toString('utf8', start, end), welcome),
         onClose: (code) => this.#fail(new Error(`the socket was closed with ${code}`)),
       },

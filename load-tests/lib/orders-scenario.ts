@@ -174,18 +174,18 @@ function restDesk(world: World, { baseUrl }: OrdersSettings, { token }: Session)
 /** Null when the server does not let it in. */
 async function socketDesk(world: World, { baseUrl }: OrdersSettings, { token }: Session): Promise<Desk | null> {
   const waiting = new Map<number, (body: ReplyBody) => void>();
-  const welcomed = later<boolean>();
+  const opened = later<boolean>();
   let nextId = 1;
   const socket = world.connect(socketUrl(baseUrl, PLAIN_DOOR.path), {
+    onOpen: () => opened.settle(true),
     onText(text) {
       const inbound = PLAIN_DOOR.decode(text);
-      if (inbound.type === 'event' && inbound.name === 'welcome') welcomed.settle(true);
       if (inbound.type !== 'reply') return;
       waiting.get(inbound.id)?.(inbound.body);
       waiting.delete(inbound.id);
     },
     onClose() {
-      welcomed.settle(false);
+      opened.settle(false);
       for (const answer of waiting.values()) answer({ error: { code: 'closed', message: 'the socket was closed' } });
       waiting.clear();
     },
@@ -197,7 +197,7 @@ async function socketDesk(world: World, { baseUrl }: OrdersSettings, { token }: 
     socket.send(PLAIN_DOOR.encode(id, method, params));
     return promise;
   };
-  if (!(await welcomed.promise)) return null;
+  if (!(await opened.promise)) return null;
   if ((await ask('authenticate', { token })).error) return null;
   return {
     async place(order) {

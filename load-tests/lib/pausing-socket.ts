@@ -2,7 +2,7 @@ import { WebSocket } from 'ws';
 import type { Errand, SlowSocketHandlers } from './scenario.ts';
 
 /** A WebSocket of plain Node that is not read while its user is busy. */
-export function openPausingSocket(url: string, { onText, onClose }: SlowSocketHandlers): void {
+export function openPausingSocket(url: string, { onOpen, onText, onClose }: SlowSocketHandlers): void {
   const socket = new WebSocket(url, { perMessageDeflate: false });
   /** What had been read when the socket was paused: one chunk at most. */
   const waiting: string[] = [];
@@ -24,6 +24,7 @@ export function openPausingSocket(url: string, { onText, onClose }: SlowSocketHa
       timer = setTimeout(goOn, errand.waitMs);
     }
   };
+  socket.on('open', () => onOpen(socket));
   socket.on('message', (data: Buffer) => {
     waiting.push(data.toString());
     if (timer === undefined) goOn();

@@ -58,7 +58,7 @@ function connectOnce(world: World, settings: ReconnectSettings, user: User): voi
   const session = new MarketSession(
     { door, streams: settings.streams, audits: user.audits, send: (text) => socket.send(text) },
     {
-      welcomed: () => undefined,
+      answered: () => undefined,
       joined({ recovered }, resumed) {
         if (resumed) world.record('recovered', recovered ? 1 : 0);
       },
@@ -76,6 +76,7 @@ function connectOnce(world: World, settings: ReconnectSettings, user: User): voi
     },
   );
   const socket = world.connect(socketUrl(settings.baseUrl, door.path), {
+    onOpen: () => session.opened(),
     onText: (text) => session.receive(text),
     onClose: finish,
   });

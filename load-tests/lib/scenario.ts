@@ -1,5 +1,10 @@
 /** What a scenario needs of the world, so that k6 and the Node driver run the same code. */
-export type SocketHandlers = Readonly<{ onText(text: string): void; onClose(): void }>;
+export type SocketHandlers = Readonly<{
+  /** Now it may send. What the server says in this very moment may be lost. */
+  onOpen(): void;
+  onText(text: string): void;
+  onClose(): void;
+}>;
 export interface SocketPort {
   send(text: string): void;
   close(): void;
@@ -8,6 +13,7 @@ export interface SocketPort {
 export type Errand = Readonly<{ send?: string; waitMs: number }>;
 /** Of a client that reads nothing while it is busy. */
 export type SlowSocketHandlers = Readonly<{
+  onOpen(socket: SocketPort): void;
   /** What to do before anything else is read. */
   onText(text: string, socket: SocketPort): readonly Errand[];
   /** Always, once, also when there never was a connection. */

@@ -119,7 +119,7 @@ function readSlowly(
       send: (text) => port?.send(text),
     },
     {
-      welcomed: () => undefined,
+      answered: () => undefined,
       joined: () => undefined,
       refused: () => world.record('refused_streams', 1),
       message(_envelope, verdict) {
@@ -136,8 +136,11 @@ function readSlowly(
   );
   const begin = (): void =>
     world.connectSlowly(socketUrl(settings.baseUrl, door.path), {
-      onText(text, socket) {
+      onOpen(socket) {
         port = socket;
+        session.opened();
+      },
+      onText(text, socket) {
         errands = [];
         session.receive(text);
         const lateMs = world.now() - endAt;

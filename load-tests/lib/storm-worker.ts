@@ -42,7 +42,7 @@ function connectOne(client: Client): void {
   const socket = new RawWebSocket(
     { host: setup.host, port: setup.port, path: PLAIN_DOOR.path },
     {
-      onOpen: () => undefined,
+      onOpen: () => session.opened(),
       onText: (frame, start, end) => session.receive(frame.toString('utf8', start, end)),
       onRefused() {
         isRefused = true;
@@ -59,7 +59,7 @@ function connectOne(client: Client): void {
   const session = new MarketSession(
     { door: PLAIN_DOOR, streams: [client.stream], audits: client.audits, send: (text) => socket.send(text) },
     {
-      welcomed: () => undefined,
+      answered: () => undefined,
       joined: () => undefined,
       refused: () => (wrong += 1),
       malformed: () => (wrong += 1),
