@@ -3,6 +3,11 @@ import type { FromThread, ThreadSettings, ToThread } from './thread-protocol.ts'
 
 /** Heap of one venue's thread. ccxt takes some 60 MB, a hundred full-depth books 300 MB; past this the thread ends and is replaced. */
 const HEAP_LIMIT_MB = 1024;
+/**
+ * `bufferutil`, which ccxt brings along for `ws`, aborts the whole process when its thread is ended while it loads: within 25 s of
+ * ending threads that load `ws`, each of three times. It only masks frames faster, and a feed sends next to none.
+ */
+const THREAD_ENV = { WS_NO_BUFFER_UTIL: '1' };
 /** A thread that has been asked to stop and has not within this time is ended. */
 const STOP_MS = 1_000;
 
@@ -19,7 +24,7 @@ export class ThreadLink {
       workerData: settings,
       name: `feed-${settings.settings.venue}`,
       // Neither our secrets nor our flags are an exchange library's business.
-      env: {},
+      env: THREAD_ENV,
       execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: HEAP_LIMIT_MB },
     });
