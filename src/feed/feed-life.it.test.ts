@@ -93,8 +93,10 @@ describe('feed life', () => {
     keepTalking([good, bad]);
     await until(() => [healthy, hanging].every((each) => made.state(each)?.status === 'live'), 'both are live');
     const begun = made.told.length;
-    // ccxt inserts levels in quadratic time: a message like this keeps it busy for many seconds.
-    const asks = Array.from({ length: 200_000 }, (_, index) => [String(1_000 + ((index * 7_919) % 200_000)), '1']);
+    // ccxt inserts and removes at the front of a side in linear time: a message like this keeps it busy for 12 s and more.
+    const prices = Array.from({ length: 90_000 }, (_, index) => String(2_000 + index));
+    const comeAndGo = [...prices.toReversed().map((price) => [price, '1']), ...prices.map((price) => [price, '0'])];
+    const asks = [...comeAndGo, ...comeAndGo];
     const next = bad.book('BTC/USDT')!.lastId + 1;
     bad.sendRaw(
       'BTC/USDT',
